@@ -1,0 +1,125 @@
+"""A node's Storage made of the model Store, with switches for what a disk or a log may do to it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rusts import errors
+from rusts.engine.maintenance import Check
+from rusts.engine.rejects import RejectLog
+from rusts.model.batch import Batch
+from rusts.model.store import WriteOutcome
+from tests.support.model_store import ModelStore, Settled
+
+__all__ = ["FakeStorage", "LateCommit"]
+
+
+class LateCommit:
+    """The Commit of a write whose log is synced when the test says so."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[Exception | None], None]] = []
+        self._settled = False
+
+    def done(self) -> bool:
+        return self._settled
+
+    def add_done_callback(self, call: Callable[[Exception | None], None]) -> None:
+        self._calls.append(call)
+
+    def wait(self, timeout: float | None = None) -> None:
+        raise NotImplementedError
+
+    def settle(self, problem: Exception | None = None) -> None:
+        self._settled = True
+        for call in self._calls:
+            call(problem)
+
+
+class FakeStorage(ModelStore):
+    """See the module. Set `problem` and writes raise it; set `late` and commits wait in `commits`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rejected = RejectLog()
+        self.problem: Exception | None = None
+        self.late = False
+        self.commits: list[LateCommit] = []
+        self.writes: list[list[Batch]] = []
+        self.flushed = self.compacted = 0
+        self.checks = [Check("log", True, "ok")]
+        self.is_ready = True
+        self.replay_left = 0
+        self.closed = False
+        self.create_database("default")
+
+    def write(
+        self, database: str, policy: str | None, batches: Sequence[Batch], *, atomic: bool = False
+    ) -> WriteOutcome:
+        if self.problem is not None:
+            raise self.problem
+        if atomic:
+            trial = ModelStore()
+            trial._databases = copy.deepcopy(self._databases)
+            rejects = trial.write(database, policy, batches).rejects
+            if rejects:
+                return WriteOutcome(0, rejects, Settled())
+        outcome = super().write(database, policy, batches)
+        self.writes.append(list(batches))
+        if self.late:
+            commit = LateCommit()
+            self.commits.append(commit)
+            outcome.commit = commit
+        return outcome
+
+    def create_database(self, name: str) -> None:
+        if name == "forbidden":
+            raise errors.InvalidRequest("invalid name")
+        super().create_database(name)
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+    def compact(self) -> None:
+        self.compacted += 1
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def replay_bytes_left(self) -> int:
+        return self.replay_left
+
+    def health(self) -> list[Check]:
+        return self.checks
+
+    def cardinality(self, database: str, top: int = 10) -> dict[str, Any]:
+        return {"database": database, "series": len(self._database(database).series), "measurements": [], "tags": []}
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "memtable": {"active_size": 1, "active_points": 2, "flushing_size": 3, "flushing_points": 4, "limit": 5},
+            "wal": {"replay_bytes_left": 0, "bytes": 6, "files": 1, "syncs": 7, "records": 8},
+            "segments": {"count": 1, "bytes": 9, "rows": 10, "quarantined": 0},
+            "series": 11,
+            "caches": {"columns": {"bytes": 0, "limit": 0}},
+            "disk": {"free_bytes": 12, "total_bytes": 20},
+            "points_written": 13,
+            "flushes": 0,
+            "compactions": 0,
+            "compacted_bytes": 0,
+            "clock_lead_ms": 0,
+            "databases": {"default": {"measurements": 1, "series": 11, "segments": 1, "bytes": 9, "rows": 10}},
+        }
+
+    def log_step(self, timeout: float) -> None: ...
+
+    def flush_step(self, timeout: float) -> None: ...
+
+    def maintenance_step(self, timeout: float) -> None: ...
+
+    def recover_step(self) -> None: ...
+
+    def close(self, flush: bool = True) -> None:
+        self.closed = True
