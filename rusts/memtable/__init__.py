@@ -1,0 +1,1 @@
+"""The memtable: points that are in the log (or were only promised memory) and not yet in a segment."""
