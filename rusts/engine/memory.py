@@ -1,0 +1,80 @@
+"""The memory budget: one number, split into accounted pools; nothing grows outside them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rusts.errors import MemoryExceeded
+
+__all__ = ["Budget", "Pool", "machine_memory"]
+
+_CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use: the cgroup's limit, or the machine's memory."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in _CGROUP_LIMITS:
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            return min(total, int(text))
+    return total
+
+
+class Pool:
+    """An accounted part of the budget. Thread-safe."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name = name
+        self.limit = limit
+        self.used = 0
+        self._lock = threading.Lock()
+
+    def take(self, nbytes: int) -> None:
+        """Account for `nbytes` more. Raises MemoryExceeded where that passes the limit."""
+        with self._lock:
+            if self.used + nbytes > self.limit:
+                raise MemoryExceeded(
+                    f"the {self.name} pool is full: {self.used:,} of {self.limit:,} bytes in use, {nbytes:,} more asked"
+                )
+            self.used += nbytes
+
+    def give(self, nbytes: int) -> None:
+        """Give back `nbytes` that were taken."""
+        with self._lock:
+            self.used -= nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The pools: write buffer (all memtables), query, cache (decoded columns), compaction, replay."""
+
+    total: int
+    write_buffer: Pool
+    query: Pool
+    cache: Pool
+    compaction: Pool
+    replay: Pool
+
+    @staticmethod
+    def of(total: int) -> Budget:
+        """Split `total` bytes: 30 % write buffer, 30 % query, 15 % cache, 15 % compaction, 10 % replay."""
+
+        def pool(name: str, percent: int) -> Pool:
+            return Pool(name, total * percent // 100)
+
+        return Budget(
+            total,
+            pool("write buffer", 30),
+            pool("query", 30),
+            pool("cache", 15),
+            pool("compaction", 15),
+            pool("replay", 10),
+        )
