@@ -1,0 +1,151 @@
+"""What operators read: the figures of ``/metrics`` and ``/debug/vars``, taken when they are asked for."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rusts import __version__
+from rusts.metrics import Sample
+from rusts.model.time import format_rfc3339
+from rusts.node import Node
+
+__all__ = ["anonymous_memory", "debug_vars", "samples", "server_stats", "uptime_seconds"]
+
+_NO_LABELS: tuple[str, ...] = ()
+
+
+def anonymous_memory() -> int:
+    """Bytes of memory of this process that no file backs (RssAnon), 0 where the system does not tell."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("RssAnon:")), 0)
+
+
+def uptime_seconds(node: Node) -> float:
+    """How long the node has been up."""
+    return max(0, node.clock.now_ns() - node.started_ns) / 1e9
+
+
+def server_stats(node: Node) -> dict[str, Any]:
+    """The member ``server`` of ``/stats``."""
+    return {
+        "version": __version__,
+        "started": format_rfc3339(node.started_ns),
+        "uptime_seconds": round(uptime_seconds(node), 3),
+        "wal_mode": node.settings.wal_mode,
+        "memory_limit": node.memory_bytes,
+        "memory_anonymous": anonymous_memory(),
+    }
+
+
+def _gauge(name: str, help: str, value: float) -> Sample:
+    return Sample(name, help, [(_NO_LABELS, value)])
+
+
+def _count(name: str, help: str, value: float) -> Sample:
+    return Sample(name, help, [(_NO_LABELS, value)], kind="counter")
+
+
+def samples(node: Node) -> Iterator[Sample]:
+    """The storage's figures, for `Registry.source`."""
+    stats = node.store.stats()
+    memtable, disk, segments = stats["memtable"], stats["disk"], stats["segments"]
+    yield Sample("rusts_info", "Version of the server", [((__version__,), 1)], labels=("version",))
+    yield _gauge("rusts_memory_anonymous_bytes", "Memory that no file backs (RssAnon)", anonymous_memory())
+    yield _gauge("rusts_memory_limit_bytes", "Memory for all pools together", node.memory_bytes)
+    yield _gauge("rusts_disk_free_bytes", "Free bytes of the data directory's disk", disk["free_bytes"])
+    yield _gauge(
+        "rusts_disk_used_bytes", "Used bytes of the data directory's disk", disk["total_bytes"] - disk["free_bytes"]
+    )
+    yield Sample(
+        "rusts_memtable_bytes",
+        "Bytes of points that are not in segments yet",
+        [(("active",), memtable["active_size"]), (("flushing",), memtable["flushing_size"])],
+        labels=("state",),
+    )
+    yield Sample(
+        "rusts_memtable_points",
+        "Points that are not in segments yet",
+        [(("active",), memtable["active_points"]), (("flushing",), memtable["flushing_points"])],
+        labels=("state",),
+    )
+    yield _count("rusts_points_written", "Points taken", stats["points_written"])
+    yield _count("rusts_flushes", "Memtables put into segments", stats["flushes"])
+    yield _count("rusts_compactions", "Merges of segments", stats["compactions"])
+    yield _count("rusts_compacted_bytes", "Bytes of segments that merges have written", stats["compacted_bytes"])
+    yield _gauge("rusts_segments", "Live segments", segments["count"])
+    yield _gauge(
+        "rusts_segments_quarantined", "Segments that are not read because they are damaged", segments["quarantined"]
+    )
+    yield from _tiers(segments)
+    yield _gauge("rusts_series", "Series", stats["series"])
+    yield _gauge(
+        "rusts_clock_lead_seconds", "How far write stamps run ahead of the wall clock", stats["clock_lead_ms"] / 1e3
+    )
+    yield from _log(stats["wal"])
+    yield from _databases(stats["databases"])
+    rejected = [(labels, float(count)) for labels, count in node.store.rejected.counts().items()]
+    yield Sample(
+        "rusts_points_rejected", "Lines and points refused", rejected, kind="counter", labels=("database", "reason")
+    )
+
+
+def _tiers(segments: dict[str, Any]) -> Iterator[Sample]:
+    tiers: dict[str, float] = segments.get("bytes_by_tier", {"hot": segments["bytes"]})
+    values = [((tier,), size) for tier, size in tiers.items()]
+    yield Sample("rusts_storage_bytes", "Bytes of live segments", values, labels=("tier",))
+
+
+def _log(wal: dict[str, Any]) -> Iterator[Sample]:
+    yield _gauge("rusts_wal_replay_bytes_left", "Bytes of log that queries still wait for", wal["replay_bytes_left"])
+    for name, help in (("syncs", "Syncs of the log"), ("records", "Records written to the log")):
+        if name in wal:
+            yield _count(f"rusts_wal_{name}", help, wal[name])
+    for name, help in (("bytes", "Bytes of log on disk"), ("files", "Files of the log")):
+        if name in wal:
+            yield _gauge(f"rusts_wal_{name}", help, wal[name])
+
+
+def _databases(databases: dict[str, dict[str, Any]]) -> Iterable[Sample]:
+    for key, help in (("series", "Series"), ("bytes", "Bytes of live segments"), ("rows", "Rows of live segments")):
+        values = [((name,), float(d[key])) for name, d in databases.items()]
+        yield Sample(f"rusts_database_{key}", f"{help} by database", values, labels=("database",))
+
+
+def debug_vars(node: Node) -> dict[str, Any]:
+    """The object of ``/debug/vars``, in the shape that Telegraf's inputs.influxdb reads."""
+    stats = node.store.stats()
+    anonymous = anonymous_memory()
+    runtime = {
+        "rusts": {
+            "name": "rusts",
+            "tags": {},
+            "values": {key: stats[key] for key in ("points_written", "flushes", "compactions", "series")},
+        }
+    }
+    databases = {
+        f"database:{name}": {
+            "name": "database",
+            "tags": {"database": name},
+            "values": {"numMeasurements": d["measurements"], "numSeries": d["series"], "diskBytes": d["bytes"]},
+        }
+        for name, d in stats["databases"].items()
+    }
+    return {
+        "system": {
+            "currentTime": format_rfc3339(node.clock.now_ns()),
+            "started": format_rfc3339(node.started_ns),
+            "uptime": int(uptime_seconds(node)),
+        },
+        "build": {"Version": __version__, "Python": platform.python_version()},
+        "cmdline": sys.argv,
+        "memstats": {"Alloc": anonymous, "Sys": anonymous, "NumGC": 0, "PauseNs": [0] * 256},
+        **runtime,
+        **databases,
+    }

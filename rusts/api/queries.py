@@ -1,0 +1,213 @@
+"""``/query``: which of its languages a request speaks, and answers that stream from a query thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.types import Receive, Send
+
+from rusts import errors, jsonquery, query
+from rusts.api import encode, statements
+from rusts.api.body import BodyBudget, inflate, read_rest
+from rusts.api.doors import Reply
+from rusts.api.errors import Answer, Header, json_answer, v1_error
+from rusts.api.middleware import Incoming
+from rusts.api.writes import query_parameters
+from rusts.logging import get_logger
+from rusts.metrics import Histogram
+from rusts.node import Node
+from rusts.query.limits import Limits, Tracker
+
+__all__ = ["Queries"]
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_MULTIPART: Final = "multipart/form-data"
+_INFLUXQL: Final = "application/vnd.influxql"
+
+_T = TypeVar("_T")
+_Encoder = Callable[[query.Result], Iterator[bytes]]
+
+logger = get_logger("rusts.api.query")
+
+
+class Queries:
+    """The door of ``/query``."""
+
+    def __init__(self, node: Node, latency: Histogram) -> None:
+        settings = node.settings
+        self._node = node
+        self._latency = latency
+        self._max_body = settings.max_body_size
+        self._limits = Limits(
+            rows=settings.max_select_point,
+            series=settings.max_select_series,
+            buckets=settings.max_select_buckets,
+            seconds=settings.query_timeout,
+        )
+        self._budget = BodyBudget(node.body_bytes)
+
+    async def __call__(self, request: Request) -> Answer | Reply:
+        """InfluxQL where there is a ``q``, else the JSON query API, else 1.x's 400."""
+        parameters = query_parameters(request.scope["query_string"])
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = b""
+        if request.method == "POST":
+            if kind == _MULTIPART:
+                parameters |= await _multipart(request)
+            else:
+                body = await self._body(request)
+            if kind == _FORM:
+                # A member of the body beats the same one in the URL. curl says "form" of any body.
+                parameters |= query_parameters(body)
+        pretty = parameters.get("pretty") == "true"
+        text = parameters.get("q") or (body.decode("utf-8", "replace") if kind == _INFLUXQL else "")
+        if text:
+            return await self._statements(request, text, pretty)
+        if b'"measurement"' in body:
+            return await self._json(request, body, parameters, pretty)
+        accept = request.headers.get("accept", "").encode("latin-1")
+        return v1_error(400, 'missing required parameter "q"', accept=accept, pretty=pretty)
+
+    async def _body(self, request: Request) -> bytes:
+        pieces = await read_rest(b"", request.receive, self._max_body, self._budget)
+        self._budget.give(sum(map(len, pieces)))
+        if request.headers.get("content-encoding") == "gzip" and any(pieces):
+            pieces = list(inflate(pieces, self._max_body))
+        return b"".join(pieces)
+
+    async def _statements(self, request: Request, text: str, pretty: bool) -> Answer:
+        loop = asyncio.get_running_loop()
+        reading = request.method == "GET"
+        run = lambda: statements.execute(self._node.store, text, reading=reading)  # noqa: E731
+        return json_answer(200, await loop.run_in_executor(self._node.admin, run), pretty=pretty)
+
+    async def _json(self, request: Request, body: bytes, parameters: dict[str, str], pretty: bool) -> Reply:
+        accept = request.headers.get("accept", "")
+        rows = parameters.get("format") == "rows"
+        if parameters.get("format", "rows") != "rows":
+            raise errors.InvalidRequest(f'format: unknown format "{parameters["format"]}" (use rows, or leave it out)')
+        content = encode.JSON_TYPE
+        encoder: _Encoder = lambda result: encode.encode_json(result, rows=rows, pretty=pretty)  # noqa: E731
+        if encode.ARROW_TYPE in accept:
+            content, encoder = encode.ARROW_TYPE, encode.encode_arrow
+        elif "text/csv" in accept or "application/csv" in accept:
+            content, encoder = encode.CSV_TYPE, encode.encode_csv
+        gzip = "gzip" in request.headers.get("accept-encoding", "")
+        answer = _Streamed(
+            self._node, Tracker(self._limits, self._node.clock, self._node.query_memory), content, encoder, gzip=gzip
+        )
+        began = time.perf_counter()
+        try:
+            await answer.start(body)
+        finally:
+            self._latency.observe(time.perf_counter() - began)
+        return answer
+
+
+async def _multipart(request: Request) -> dict[str, str]:
+    """Fields of a multipart form, and what uploaded files hold; empty ones are left out."""
+    values: dict[str, str] = {}
+    async with request.form(max_part_size=1 << 20) as form:
+        for name, value in form.multi_items():
+            text = (await value.read()).decode("utf-8", "replace") if isinstance(value, UploadFile) else value
+            if text:
+                values.setdefault(name, text)
+    return values
+
+
+class _Streamed:
+    """A query's answer. The query and the encoding run on a query thread, one piece at a time."""
+
+    def __init__(self, node: Node, tracker: Tracker, content: str, encoder: _Encoder, *, gzip: bool) -> None:
+        self._node = node
+        self._tracker = tracker
+        self._encoder = encoder
+        self._headers: list[Header] = [(b"content-type", content.encode())]
+        self._deflate = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS) if gzip else None
+        if gzip:
+            self._headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        self._pieces: Iterator[bytes] = iter(())
+        self._first: list[bytes] = []
+        self._ended = False
+
+    async def start(self, body: bytes) -> None:
+        """Run the query until its first pieces are there. Raises what parsing and running it raise."""
+
+        def begin() -> None:
+            plan = jsonquery.parse(body)
+            result = query.execute(self._node.store, plan, self._tracker)
+            self._pieces = self._encoded(result)
+            # Two pieces, so that an answer of one is known to be whole.
+            self._first = [piece for piece in (self._next(), self._next()) if piece]
+
+        await self._on_thread(begin)
+
+    def _encoded(self, result: query.Result) -> Iterator[bytes]:
+        try:
+            yield from self._encoder(result)
+        finally:
+            result.close()
+
+    def _next(self) -> bytes:
+        """The next piece, b"" only at the end. On a query thread."""
+        while not self._ended:
+            try:
+                piece = next(self._pieces, None)
+            except BaseException:
+                self._ended = True
+                raise
+            if piece is None:
+                self._ended = True
+                return self._deflate.flush() if self._deflate else b""
+            if self._deflate:
+                piece = self._deflate.compress(piece)
+            if piece:
+                return piece
+        return b""
+
+    async def _on_thread(self, work: Callable[[], _T]) -> _T:
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._node.queries, lambda: context.run(work))
+
+    async def send(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+        """Send head and pieces; a client that goes away ends the query."""
+        headers = [*incoming.response_headers(), *self._headers]
+        if self._ended:
+            whole = b"".join(self._first)
+            headers.append((b"content-length", b"%d" % len(whole)))
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": whole})
+            return
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            for piece in self._first:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            while piece := await self._on_thread(self._next):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except errors.RustsError as problem:
+            # The head is sent: the connection is closed before the answer's end, so that nobody takes it for whole.
+            logger.warning("a query ended after its answer had begun", error=str(problem))
+        finally:
+            watcher.cancel()
+            if not self._ended:
+                self._tracker.cancel()
+                await self._on_thread(self._close)
+
+    def _close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._tracker.cancel()

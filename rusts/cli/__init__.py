@@ -1,0 +1,1 @@
+"""Console commands: the server, the importer, and what operators run beside them."""

@@ -1,0 +1,209 @@
+"""``rusts-server``: reads the settings, opens the node, serves HTTP until it is told to stop.
+
+Exit codes: 0 after a stop by SIGTERM or SIGINT; 2 where it could not start because of a setting, the
+address or the data directory, with one line on standard error that says which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator, Sequence
+from typing import Final
+
+import click
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from rusts import __version__, config, errors, kernels, logging
+from rusts.api.app import App, create_app
+from rusts.api.fastwrite import FastWriteProtocol
+from rusts.files import OsFiles
+from rusts.node import Node
+
+__all__ = ["main", "version_text"]
+
+EXIT_CANNOT_START: Final = 2
+
+_KEEP_ALIVE_SECONDS: Final = 300
+_BACKLOG: Final = 2048
+
+log = logging.get_logger("rusts.server")
+
+
+def version_text() -> str:
+    """The version, and whether the kernels are compiled or pure."""
+    return f"rusts-server {__version__} (kernels: {kernels.summary()})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console command. Ends the process."""
+    try:
+        flags = _command().make_context("rusts-server", list(sys.argv[1:] if arguments is None else arguments)).params
+        if flags.pop("version"):
+            print(version_text())
+            sys.exit(0)
+        path = flags.pop("config") or os.environ.get("RUSTS_CONFIG")
+        given = {name.replace("_", "-"): text for name, text in flags.items() if text is not None}
+        settings = config.load(given, os.environ, path)
+        logging.configure(settings.log_format, settings.log_level)
+        sys.exit(_serve(settings))
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as problem:
+        _refuse(problem.format_message())
+    except errors.WorldError as problem:
+        _refuse(str(problem))
+
+
+def _refuse(text: str) -> None:
+    print(f"rusts-server: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(EXIT_CANNOT_START)
+
+
+def _command() -> click.Command:
+    """The flags: one for each setting, as its text; on/off settings may be given without a value."""
+    options: list[click.Parameter] = [
+        click.Option(["--config"], metavar="FILE", help="TOML file with settings; see rusts.toml.example."),
+        click.Option(["--version"], is_flag=True, help="Print the version, and whether kernels are compiled or pure."),
+    ]
+    for setting in config.settings_table():
+        text = (
+            f"{setting.help[0].upper()}{setting.help[1:]}. Default {setting.default}; {', '.join(setting.environment)}."
+        )
+        if setting.flag:
+            options.append(
+                click.Option([f"--{setting.name}"], is_flag=False, flag_value="true", metavar="[true|false]", help=text)
+            )
+        else:
+            options.append(click.Option([f"--{setting.name}"], metavar="VALUE", help=text))
+    return click.Command(
+        "rusts-server",
+        params=options,
+        help="A time-series database that speaks InfluxDB's protocols and keeps its data in Arrow.",
+        context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
+    )
+
+
+def _serve(settings: config.Settings) -> int:
+    listener, problem = _bind(settings.bind)
+    if listener is None:
+        # A server on the same directory is the likelier reason, and the one that can be named.
+        _check_directory_is_free(settings.data_dir)
+        raise errors.BadConfig(f"cannot listen on {settings.bind}: {problem}")
+    try:
+        node = Node.open(settings)
+    except OSError as trouble:
+        listener.close()
+        raise errors.BadConfig(f"cannot use data directory {settings.data_dir}: {trouble.strerror}") from trouble
+    except BaseException:
+        listener.close()
+        raise
+    for sentence in config.misspelt_environment(os.environ):
+        log.warning(sentence)
+    if old := kernels.stale():
+        log.warning("compiled kernels are older than their sources: build them again", kernels=" ".join(old))
+    node.start()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(create_app(node), node, listener))
+    finally:
+        log.info("stopping: flushing what is in memory")
+        node.close()
+        log.info("stopped")
+    return 0
+
+
+def _bind(address: config.Address) -> tuple[socket.socket | None, str]:
+    """A bound socket that does not listen yet, or None and why."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as problem:
+        return None, str(problem.strerror)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        # Taken for good: another process may have bound it too, with the same option, until one of us listens.
+        listener.listen(_BACKLOG)
+    except OSError as problem:
+        listener.close()
+        return None, str(problem.strerror)
+    return listener, ""
+
+
+def _check_directory_is_free(path: str) -> None:
+    """Raises DirectoryLocked if a server holds the directory."""
+    if os.path.isdir(path):
+        with contextlib.suppress(OSError):
+            OsFiles().lock(path).release()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, but for the signals: it would raise them again, and so end the process before the flush."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            # A second signal, while the node flushes, must not cut it short.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+async def _run(app: ASGIApp, node: Node, listener: socket.socket) -> None:
+    """Serve until a signal; requests under way are finished first."""
+    settings = node.settings
+    server = _Server(
+        uvicorn.Config(
+            app,
+            # The access log sees what passes the application; the short way does not.
+            http=FastWriteProtocol if isinstance(app, App) else "httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
+            backlog=_BACKLOG,
+        )
+    )
+    # What start-up made lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    host, port = listener.getsockname()[:2]
+    log.info(
+        "serving",
+        bind=str(config.Address(host, port)),
+        data_dir=os.path.abspath(settings.data_dir),
+        wal_mode=settings.wal_mode,
+        version=__version__,
+        kernels=kernels.summary(),
+        pid=os.getpid(),
+    )
+    await server.serve(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
