@@ -15,11 +15,8 @@ from rusts.engine.partition import Partition, choose_width, cut, partition_of
 from rusts.engine.segments import segment_path
 from rusts.files import Files
 from rusts.memtable.memtable import Memtable
-from rusts.memtable.table import TableView
-from rusts.model.batch import SeriesRows
-from rusts.model.time import MAX_TIME, MIN_TIME
+from rusts.memtable.table import OrderedPoints, TableView
 from rusts.model.types import FieldType, Stamp
-from rusts.model.upsert import runs_of
 from rusts.segment.encoding import HOT
 from rusts.segment.layout import SectionInput, SegmentHeader, Tier
 from rusts.segment.writer import write_segment
@@ -117,10 +114,9 @@ def flush_memtable(factory: SegmentFactory, memtable: Memtable) -> list[SegmentE
     if not views:
         return []
     width = choose_width(memtable.points, min(v.min_time for _, v in views), max(v.max_time for _, v in views))
-    whole, cuts = _assign(views, width)
     entries: list[SegmentEntry] = []
-    for partition in sorted(cuts):
-        sections = (_section(*views[i], whole[i], rows) for i, rows in cuts[partition])
+    for partition, cuts in sorted(_assign(views, width).items()):
+        sections = (_section(measurement, view, points) for measurement, view, points in cuts)
         stamps = memtable.min_stamp, memtable.max_stamp
         try:
             entries.append(factory.write(partition, Tier.HOT, stamps, sections))
@@ -130,51 +126,33 @@ def flush_memtable(factory: SegmentFactory, memtable: Memtable) -> list[SegmentE
     return entries
 
 
-_Cuts = dict[Partition, list[tuple[int, npt.NDArray[np.intp] | None]]]
+_Cut = tuple[Measurement, TableView, tuple[OrderedPoints, npt.NDArray[np.intp]] | None]
 
 
-def _assign(views: list[tuple[Measurement, TableView]], width: int) -> tuple[list[SeriesRows | None], _Cuts]:
-    """Which rows of which view go to which partition.
+def _assign(views: list[tuple[Measurement, TableView]], width: int) -> dict[Partition, list[_Cut]]:
+    """Which points of which view go to which partition; None = all of them.
 
-    A view that lies in one partition is sorted only when its section is written (None in the first
-    list), so that one measurement at a time is copied; one that is cut is sorted once, before.
+    A view that lies in one partition is put in order only when its section is written.
     """
-    whole: list[SeriesRows | None] = []
-    cuts: _Cuts = {}
-    for i, (_, view) in enumerate(views):
+    cuts: dict[Partition, list[_Cut]] = {}
+    for measurement, view in views:
         if view.min_time // width == view.max_time // width:
-            whole.append(None)
-            cuts.setdefault(partition_of(view.min_time, width), []).append((i, None))
+            cuts.setdefault(partition_of(view.min_time, width), []).append((measurement, view, None))
             continue
-        rows = _sorted(view)
-        whole.append(rows)
-        for partition, positions in cut(rows.times, width):
-            cuts.setdefault(partition, []).append((i, positions))
-    return whole, cuts
-
-
-def _sorted(view: TableView) -> SeriesRows:
-    return view.select(None, MIN_TIME, MAX_TIME + 1, list(view.fields))
+        ordered = view.ordered()
+        for partition, points in cut(ordered.times, width):
+            cuts.setdefault(partition, []).append((measurement, view, (ordered, points)))
+    return cuts
 
 
 def _section(
-    measurement: Measurement, view: TableView, whole: SeriesRows | None, rows: npt.NDArray[np.intp] | None
+    measurement: Measurement, view: TableView, some: tuple[OrderedPoints, npt.NDArray[np.intp]] | None
 ) -> SectionInput:
+    ordered, points = some or (view.ordered(), None)
     return SectionInput(
         measurement=measurement.id,
         name=measurement.name,
         fields=section_fields(measurement, set(view.fields)),
-        chunks=_chunks(view, whole, rows),
+        chunks=ordered.pieces(points),
         keys=measurement.index.keys,
     )
-
-
-def _chunks(view: TableView, whole: SeriesRows | None, rows: npt.NDArray[np.intp] | None) -> Iterator[SeriesRows]:
-    if whole is None:
-        yield _sorted(view)
-    elif rows is None:
-        yield whole
-    else:
-        series, starts = runs_of(whole.row_series()[rows])
-        columns = {field: column.take(rows) for field, column in whole.columns.items()}
-        yield SeriesRows(series, starts, whole.times[rows], columns)

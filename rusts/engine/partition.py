@@ -45,16 +45,10 @@ def partition_of(time: int, width: int) -> Partition:
     return Partition(max(time // width * width, _INT64_MIN), width)
 
 
-def cut(times: npt.NDArray[np.int64], width: int) -> list[tuple[Partition, npt.NDArray[np.intp] | None]]:
-    """Which rows fall in which partition of `width`: ascending partitions with row positions, None = all rows.
-
-    Positions keep their order, so rows sorted by (series, time) stay sorted.
-    """
+def cut(times: npt.NDArray[np.int64], width: int) -> list[tuple[Partition, npt.NDArray[np.intp]]]:
+    """Which rows fall in which partition of `width`: ascending partitions, each with its row positions, ascending."""
     if len(times) == 0:
         return []
-    first, last = int(times.min()) // width, int(times.max()) // width
-    if first == last:
-        return [(partition_of(int(times[0]), width), None)]
     slices = times // width
     order = np.argsort(slices, kind="stable")
     ordered = slices[order]

@@ -1,8 +1,11 @@
-"""One measurement's rows in a memtable, and a view of them that later writes do not change."""
+"""One measurement's rows in a memtable, and a view of them that later writes do not change.
+
+Every block but the last is full, so row r of a table is row ``r % BLOCK_ROWS`` of its block ``r // BLOCK_ROWS``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,10 +13,12 @@ import numpy.typing as npt
 
 from rusts.memtable.block import BLOCK_ROWS, Block, SortedPart
 from rusts.model.batch import Column, Rows, SeriesRows, concat_columns, empty_column
-from rusts.model.types import FieldType
-from rusts.model.upsert import merge_rows
+from rusts.model.types import DTYPES, FieldType
+from rusts.model.upsert import gather, merge_rows, point_order, runs_of
 
-__all__ = ["Table", "TableView"]
+__all__ = ["OrderedPoints", "Table", "TableView"]
+
+_BLOCK_SHIFT: Final = BLOCK_ROWS.bit_length() - 1
 
 _SORT_BEHIND: Final = 1 << 13
 """A block is sorted anew for a selective read once this many of its rows are not sorted yet."""
@@ -112,6 +117,83 @@ class _Part:
         return part
 
 
+class OrderedPoints:
+    """All points of a view in order of (series, time): the key columns whole, the others piece by piece.
+
+    Point p is ``series[p]`` (uint32) at ``times[p]`` (int64 ns). So a memtable of any size is sorted and
+    flushed while only some ten thousand rows of it exist twice.
+    """
+
+    def __init__(self, parts: list[_Part], fields: dict[int, FieldType]) -> None:
+        self._parts = parts
+        self._fields = fields
+        self.series = np.concatenate([p.series for p in parts])
+        self.times = np.concatenate([p.times for p in parts])
+        self._order, self._firsts = point_order(self.series, self.times)
+        if self._order is not None:
+            self.series, self.times = self.series[self._order], self.times[self._order]
+        self._rows = len(self.times)
+        if self._firsts is not None:
+            self.series, self.times = self.series[self._firsts], self.times[self._firsts]
+
+    def pieces(self, points: npt.NDArray[np.intp] | None, size: int = BLOCK_ROWS) -> Iterator[SeriesRows]:
+        """The points at the ascending positions `points` (None = all), at most `size` at a time, cells merged."""
+        count = len(self.times) if points is None else len(points)
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            yield self._piece(np.arange(start, stop, dtype=np.intp) if points is None else points[start:stop])
+
+    def _piece(self, points: npt.NDArray[np.intp]) -> SeriesRows:
+        rows, firsts = self._rows_of(points)
+        if self._order is not None:
+            rows = self._order[rows]
+        blocks = rows >> _BLOCK_SHIFT
+        inside = rows & (BLOCK_ROWS - 1)
+        touched = [(int(b), np.flatnonzero(blocks == b)) for b in np.unique(blocks)]
+        spots = [(b, where, inside[where]) for b, where in touched]
+        columns = {
+            field: gather(self._column(field, type, spots, len(rows)), None, firsts)
+            for field, type in self._fields.items()
+        }
+        runs, starts = runs_of(self.series[points])
+        return SeriesRows(runs, starts, self.times[points], columns)
+
+    def _rows_of(self, points: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp] | None]:
+        """The sorted rows that make up `points`, and where each point begins among them."""
+        if self._firsts is None:
+            return points, None
+        begins = self._firsts[points]
+        ends = np.append(self._firsts, self._rows)[points + 1]
+        counts = ends - begins
+        firsts = np.cumsum(counts) - counts
+        return np.repeat(begins - firsts, counts) + np.arange(int(counts.sum()), dtype=np.intp), firsts
+
+    def _column(
+        self,
+        field: int,
+        type: FieldType,
+        spots: list[tuple[int, npt.NDArray[np.intp], npt.NDArray[np.intp]]],
+        rows: int,
+    ) -> Column:
+        """One column of the asked rows: `spots` say for each block which of them it holds, and where."""
+        pieces = [(self._parts[b].column(field, type), where, inside) for b, where, inside in spots]
+        validity: npt.NDArray[np.bool_] | None = None
+        if any(c.validity is not None for c, _, _ in pieces):
+            validity = np.ones(rows, dtype=np.bool_)
+            for column, where, inside in pieces:
+                if column.validity is not None:
+                    validity[where] = column.validity[inside]
+        if type is FieldType.STRING:
+            taken = concat_columns([c.take(inside) for c, _, inside in pieces])
+            back = np.empty(rows, dtype=np.intp)
+            back[np.concatenate([where for _, where, _ in pieces])] = np.arange(rows, dtype=np.intp)
+            return Column(type, taken.take(back).values, validity)
+        values = np.empty(rows, dtype=DTYPES[type])
+        for column, where, inside in pieces:
+            values[where] = column.values[inside]
+        return Column(type, values, validity)
+
+
 class TableView:
     """A measurement's rows in one memtable as they were at one moment.
 
@@ -126,6 +208,10 @@ class TableView:
         self._parts = [_Part(block) for block in table.blocks if block.rows]
         self.min_time = min((p.min_time for p in self._parts), default=0)
         self.max_time = max((p.max_time for p in self._parts), default=-1)
+
+    def ordered(self) -> OrderedPoints:
+        """All points, to be gathered piece by piece."""
+        return OrderedPoints(self._parts, self.fields)
 
     def select(self, series: npt.NDArray[np.uint32] | None, start: int, end: int, fields: Sequence[int]) -> SeriesRows:
         """Points of `series` (uint32 ascending; None = all) with ``start <= time < end``.

@@ -15,6 +15,7 @@ from typing import Final
 
 from rusts.errors import Corruption
 from rusts.files import Files, ReadFile
+from rusts.model.types import Stamp
 from rusts.wal.columns import RowGatherer, decode_rows
 from rusts.wal.record import (
     FILE_HEADER_BYTES,
@@ -39,8 +40,8 @@ _WINDOW_BYTES: Final = 1 << 20
 Replayed = tuple[LogPosition, LogPosition, WriteRecord]
 """Where a record starts, where it ends, and what it says."""
 
-Wanted = Callable[[int, int, LogPosition], bool]
-"""(database, policy, where the record ends): is it to be read?"""
+Wanted = Callable[[int, int, LogPosition, Stamp], bool]
+"""(database, policy, where the record ends, its stamp): is it to be read?"""
 
 
 _Found = tuple[int, RecordHeader, bytes, bytes]
@@ -139,7 +140,7 @@ class _LogReader:
                 offset = found
                 continue
             end = offset + header.size
-            if wanted is not None and not wanted(header.database, header.policy, self.position(end)):
+            if wanted is not None and not wanted(header.database, header.policy, self.position(end), header.stamp):
                 if bad is not None:
                     yield bad
                     bad = None

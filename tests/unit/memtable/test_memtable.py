@@ -127,3 +127,53 @@ def test_an_empty_selection_keeps_its_columns() -> None:
     nothing = view_of(memtable).select(None, 100, 200, [1, 3, 77])
     assert len(nothing) == 0
     assert sorted(nothing.columns) == [1, 3]
+
+
+def test_pieces_are_what_a_selection_is() -> None:
+    """Ordered points, whatever the size of a piece and the choice of points, equal the sorted selection."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for spread in (40, 100_000):
+        memtable = Memtable()
+        for step in range(8):
+            batch = []
+            for _ in range(rng.choice([3, 200])):
+                fields = rng.sample(sorted(TYPES), rng.randint(1, 5))
+                batch.append((rng.randrange(5), rng.randrange(spread), {f: VALUES[f] for f in fields}))
+            memtable.append([rows_of(batch)], Stamp(step + 1), 0.0)
+        view = view_of(memtable)
+        want = as_dict(view.select(None, -1, spread, list(TYPES)))
+        ordered = view.ordered()
+        assert list(zip(ordered.series.tolist(), ordered.times.tolist(), strict=True)) == sorted(want)
+        for size in (1, 7, 1 << 16):
+            found: dict[tuple[int, int], Point] = {}
+            for piece in ordered.pieces(None, size):
+                assert 0 < len(piece) <= size
+                found |= as_dict(piece)
+            assert found == want
+        some = np.flatnonzero(ordered.times % 3 == 1)
+        found = {}
+        for piece in ordered.pieces(some, 5):
+            found |= as_dict(piece)
+        assert found == {key: point for key, point in want.items() if key[1] % 3 == 1}
+
+
+def test_pieces_across_blocks() -> None:
+    memtable = Memtable()
+    rows = BLOCK_ROWS * 2 + 10
+    numbers = np.arange(rows, dtype=np.int64)
+    columns = {
+        2: Column(FieldType.INTEGER, numbers),
+        3: Column(FieldType.STRING, pa.array(map(str, range(rows)), pa.large_string())),
+    }
+    memtable.append([Rows(9, (numbers % 3).astype(np.uint32), numbers, columns)], Stamp(1), 0.0)
+    late = Rows(9, np.zeros(1, np.uint32), np.array([3]), {2: Column(FieldType.INTEGER, np.array([-1]))})
+    memtable.append([late], Stamp(2), 0.0)
+    pieces = list(view_of(memtable).ordered().pieces(None))
+    assert sum(len(p) for p in pieces) == rows
+    times = np.concatenate([p.times for p in pieces])
+    values = np.concatenate([p.columns[2].values for p in pieces])
+    texts = [t for p in pieces for t in p.columns[3].values.to_pylist()]
+    assert np.array_equal(values, np.where(times == 3, -1, times))
+    assert texts == [str(t) for t in times.tolist()]

@@ -345,8 +345,9 @@ def test_what_is_not_wanted_is_not_read(open_log: OpenLog, disk: SimulatedDisk) 
     disk.corrupt(FIRST, places[1].offset + H + 30)
     asked: list[LogPosition] = []
 
-    def wanted(database: int, policy: int, end: LogPosition) -> bool:
+    def wanted(database: int, policy: int, end: LogPosition, stamp: Stamp) -> bool:
         assert (database, policy) == (1, 2)
+        assert end == places[stamp.clock + 1]
         asked.append(end)
         return end > places[3]
 
