@@ -46,6 +46,14 @@ class Storage(Store, Protocol):
         """As `Store.write`; with `atomic`, nothing is stored if any point would be dropped."""
         ...
 
+    def must_wait(self) -> bool:
+        """`write` would block on the log's device."""
+        ...
+
+    def wait_turn(self) -> None:
+        """Block until `write` would not. Raises LogUnavailable."""
+        ...
+
     def flush(self) -> None:
         """Put every point that is in memory into segments."""
         ...

@@ -5,26 +5,17 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from rusts import __version__
+from rusts.engine.memory import anonymous_memory
 from rusts.metrics import Sample
 from rusts.model.time import format_rfc3339
 from rusts.node import Node
 
-__all__ = ["anonymous_memory", "debug_vars", "samples", "server_stats", "uptime_seconds"]
+__all__ = ["debug_vars", "samples", "server_stats", "uptime_seconds"]
 
 _NO_LABELS: tuple[str, ...] = ()
-
-
-def anonymous_memory() -> int:
-    """Bytes of memory of this process that no file backs (RssAnon), 0 where the system does not tell."""
-    try:
-        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("RssAnon:")), 0)
 
 
 def uptime_seconds(node: Node) -> float:
@@ -83,7 +74,8 @@ def samples(node: Node) -> Iterator[Sample]:
     yield _gauge(
         "rusts_segments_quarantined", "Segments that are not read because they are damaged", segments["quarantined"]
     )
-    yield from _tiers(segments)
+    tiers = [((tier,), float(size)) for tier, size in segments["bytes_by_tier"].items()]
+    yield Sample("rusts_storage_bytes", "Bytes of live segments", tiers, labels=("tier",))
     yield _gauge("rusts_series", "Series", stats["series"])
     yield _gauge(
         "rusts_clock_lead_seconds", "How far write stamps run ahead of the wall clock", stats["clock_lead_ms"] / 1e3
@@ -96,20 +88,15 @@ def samples(node: Node) -> Iterator[Sample]:
     )
 
 
-def _tiers(segments: dict[str, Any]) -> Iterator[Sample]:
-    tiers: dict[str, float] = segments.get("bytes_by_tier", {"hot": segments["bytes"]})
-    values = [((tier,), size) for tier, size in tiers.items()]
-    yield Sample("rusts_storage_bytes", "Bytes of live segments", values, labels=("tier",))
-
-
 def _log(wal: dict[str, Any]) -> Iterator[Sample]:
     yield _gauge("rusts_wal_replay_bytes_left", "Bytes of log that queries still wait for", wal["replay_bytes_left"])
-    for name, help in (("syncs", "Syncs of the log"), ("records", "Records written to the log")):
-        if name in wal:
-            yield _count(f"rusts_wal_{name}", help, wal[name])
-    for name, help in (("bytes", "Bytes of log on disk"), ("files", "Files of the log")):
-        if name in wal:
-            yield _gauge(f"rusts_wal_{name}", help, wal[name])
+    yield _gauge("rusts_wal_queued_bytes", "Bytes that wait for the log thread", wal["queued_bytes"])
+    yield _gauge("rusts_wal_unsynced_seconds", "Age of the oldest write that is not synced", wal["unsynced_seconds"])
+    yield _gauge("rusts_wal_failed", "1 while the log cannot be synced", wal["failed"])
+    yield _count("rusts_wal_records", "Records written to the log", wal["records"])
+    yield _count("rusts_wal_bytes", "Bytes written to the log", wal["bytes"])
+    yield _count("rusts_wal_syncs", "Syncs of the log", wal["syncs"])
+    yield _count("rusts_wal_sync_seconds", "Time spent in syncs of the log", wal["sync_seconds"])
 
 
 def _databases(databases: dict[str, dict[str, Any]]) -> Iterable[Sample]:

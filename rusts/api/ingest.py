@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from rusts import errors
@@ -22,7 +23,7 @@ from rusts.api.reports import Report, report_bodies
 from rusts.clock import Clock
 from rusts.engine.rejects import Rejected
 from rusts.lineprotocol import parser
-from rusts.logging import request_context
+from rusts.logging import get_logger, request_context
 from rusts.model.batch import Batch
 from rusts.model.store import Commit, Reject, WriteOutcome
 from rusts.node import Storage
@@ -46,6 +47,9 @@ _INFLATED_KEPT: Final = 32 << 20
 
 _QUEUED: Final = 512
 """Large bodies that may wait for the ingest thread."""
+
+
+logger = get_logger("rusts.api.ingest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +119,16 @@ class _Mailbox:
 
 
 def _settle(outcome: Outcome, report: Report | None, problem: Exception | None) -> None:
-    if outcome.done():
-        return
-    if problem is None:
-        outcome.set_result(report)
-    else:
-        outcome.set_exception(problem)
+    """Tell who waits. Others wait behind: what goes wrong with one answer must not keep them from theirs."""
+    try:
+        if outcome.done():
+            return
+        if problem is None:
+            outcome.set_result(report)
+        else:
+            outcome.set_exception(problem)
+    except Exception:
+        logger.exception("an answer could not be given")
 
 
 class Ingest:
@@ -189,6 +197,9 @@ class Ingest:
 
     def _write_together(self, group: tuple[str, str | None, bool], waiting: list[_Pending]) -> None:
         database, policy, create = group
+        if self._store.must_wait():
+            self._in_thread(self._store.wait_turn, waiting, lambda: self._write_together(group, waiting))
+            return
         if len(waiting) == 1:
             one = waiting[0]
             buffer, ends, units, nows = one.body, [len(one.body)], [one.unit], [one.now]
@@ -229,22 +240,26 @@ class Ingest:
 
     def _create_first(self, group: tuple[str, str | None, bool], waiting: list[_Pending]) -> None:
         """Make the database in the ingest thread (its catalog is synced to disk), then write."""
-        created = self._loop.run_in_executor(self._thread, self._store.create_database, group[0])
+        created = group[0], group[1], False
+        make = partial(self._store.create_database, group[0])
+        self._in_thread(make, waiting, lambda: self._write_together(created, waiting))
 
-        def write(made: asyncio.Future[None]) -> None:
-            problem = made.exception()
+    def _in_thread(self, work: Callable[[], None], waiting: list[_Pending], then: Callable[[], None]) -> None:
+        """Do `work`, which may block, in the ingest thread, and `then` go on here; what it raises fails the bodies."""
+
+        def go_on(done: asyncio.Future[None]) -> None:
+            problem = done.exception()
             if isinstance(problem, Exception):
                 self._fail(waiting, problem)
             else:
-                self._write_together((group[0], group[1], False), waiting)
+                then()
 
-        created.add_done_callback(write)
+        self._loop.run_in_executor(self._thread, work).add_done_callback(go_on)
 
     def _succeed(self, waiting: list[_Pending], reports: Sequence[Report | None] | None) -> None:
         if reports is None:
             for one in waiting:
-                if not one.outcome.done():
-                    one.outcome.set_result(None)
+                _settle(one.outcome, None, None)
         else:
             for one, report in zip(waiting, reports, strict=True):
                 _settle(one.outcome, report, None)

@@ -18,7 +18,6 @@ from typing import Final
 import apsw
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from rusts.catalog import tables
 from rusts.catalog.metafile import MetaFile, Work, load, publish
@@ -33,10 +32,12 @@ from rusts.catalog.schema import (
     Policy,
     SegmentEntry,
     default_shard_duration,
+    is_database_name,
 )
 from rusts.catalog.tables import signed, unsigned
 from rusts.errors import Corruption, InvalidRequest
 from rusts.files import Files
+from rusts.logging import get_logger
 from rusts.model.series import KeyTable
 from rusts.model.types import Stamp
 
@@ -51,7 +52,7 @@ _LEASE: Final = 1 << 16
 _BLOB_SERIES: Final = 1 << 14
 """Series in one row, at most."""
 
-logger = structlog.get_logger("rusts.catalog")
+logger = get_logger("rusts.catalog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +215,16 @@ class Catalog(Names):
     # -- databases and policies
 
     def create_database(self, name: str) -> Database:
-        """Make the database `name` with the policy ``autogen``, durably; the one that is there if it exists."""
+        """Make the database `name` with the policy ``autogen``, durably; the one that is there if it exists.
+
+        Raises InvalidRequest, "invalid name" as InfluxDB 1.x says.
+        """
         with self._lock:
             found = self._databases.get(name)
             if found is not None:
                 return found
-            if not name:
-                raise InvalidRequest("a database needs a name", "name")
+            if not is_database_name(name):
+                raise InvalidRequest("invalid name", "name")
             database = self._make_database(name)
 
             def work(connection: apsw.Connection) -> None:

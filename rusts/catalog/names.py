@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from rusts.catalog.schema import DEFAULT_POLICY, Database, FieldMeta, Measurement, Policy, default_shard_duration
 from rusts.errors import Bug, DatabaseNotFound, PolicyNotFound
+from rusts.logging import get_logger
 from rusts.model.series import KeyTable
 from rusts.model.types import FieldType
 
@@ -18,7 +18,7 @@ __all__ = ["Names"]
 
 _COUNTER_BITS: Final = 48
 
-logger = structlog.get_logger("rusts.catalog")
+logger = get_logger("rusts.catalog")
 
 
 class Names:
@@ -82,6 +82,10 @@ class Names:
         """The measurement with the id `number`, None if it was dropped."""
         return self._measurements.get(number)
 
+    def was_dropped(self, id: int) -> bool:
+        """Whether a database, policy or measurement with this id was dropped."""
+        return id in self._dropped
+
     def dropped_ids(self) -> list[int]:
         """The ids of all databases, policies and measurements that were dropped, ascending."""
         return sorted(self._dropped)
@@ -142,8 +146,8 @@ class Names:
             with self._id_lock:
                 self._next_id = max(self._next_id, (id & ((1 << _COUNTER_BITS) - 1)) + 1)
 
-    def restore_segment_id(self, id: int) -> None:
-        """Never give the id of a segment file that was found."""
+    def reserve_id(self, id: int) -> None:
+        """Never give an id that a file has, whatever is known of what it names."""
         self._seen(id)
 
     def restore_database(self, id: int, name: str) -> Database | None:

@@ -11,18 +11,18 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from rusts.catalog.catalog import COPY, META, Catalog
 from rusts.catalog.schema import DEFAULT_DATABASE, DEFAULT_POLICY, FIRST_IDS, SegmentEntry
 from rusts.errors import Corruption
 from rusts.files import Files
+from rusts.logging import get_logger
 from rusts.model.series import KeyTable
 from rusts.model.types import FieldType, Stamp
 
 __all__ = ["DescribedHeader", "DescribedSection", "DescribedSegment", "rebuild"]
 
-logger = structlog.get_logger("rusts.catalog")
+logger = get_logger("rusts.catalog")
 
 
 class DescribedHeader(Protocol):
@@ -90,8 +90,8 @@ def rebuild(
     """Set a damaged meta.sqlite aside, make a new one and open it; also says what could not be brought back.
 
     `segments` are file name and description of every file that can be read, gone through once, one at a time; of
-    those, a segment that another one names as parent was replaced and is not listed. No checkpoint survives: the
-    whole log is replayed. Raises FormatTooNew, OSError.
+    those, a segment that was merged into another one is not listed. No checkpoint survives: the engine finds out
+    what of the log segments have. Raises FormatTooNew, OSError.
     """
     notes: list[str] = []
     catalog = Catalog(files, directory)
@@ -117,7 +117,7 @@ def rebuild(
                 entries[segment.header.segment] = _entry(name, segment)
         except Corruption as problem:
             notes.append(f"segment {name} could not be listed: {problem}")
-    replaced = {parent for entry in entries.values() for parent in entry.parents}
+    replaced = _replaced(list(entries.values()))
     for path in [f"{directory}/{META}", f"{directory}/{META}-journal"] + [copy] * copy_is_damaged:
         _set_aside(files, path)
     catalog.replace_file([entry for number, entry in entries.items() if number not in replaced])
@@ -126,10 +126,31 @@ def rebuild(
     return catalog, notes
 
 
+def _replaced(entries: list[SegmentEntry]) -> set[int]:
+    """The ids of segments that were merged into one of the others.
+
+    Its parents, and theirs: a removed file may come back in a power loss, when what it was merged into is gone.
+    Merging takes neighbours in stamp order, so a merged segment has all that was written to its partition
+    between its stamps.
+    """
+    replaced = {parent for entry in entries for parent in entry.parents}
+    partitions: dict[tuple[int, int, int], list[SegmentEntry]] = {}
+    for entry in entries:
+        partitions.setdefault((entry.policy, entry.start, entry.width), []).append(entry)
+    for members in partitions.values():
+        for merged in (entry for entry in members if entry.parents):
+            replaced.update(
+                entry.id
+                for entry in members
+                if entry.id < merged.id and merged.min_stamp <= entry.min_stamp and entry.max_stamp <= merged.max_stamp
+            )
+    return replaced
+
+
 def _take_names(catalog: Catalog, segment: DescribedSegment) -> bool:
     """Make known what the segment names; False if its database or policy was dropped."""
     header = segment.header
-    catalog.restore_segment_id(header.segment)
+    catalog.reserve_id(header.segment)
     database = catalog.restore_database(header.database, header.database_name)
     if database is None or catalog.restore_policy(database, header.policy, header.policy_name) is None:
         return False

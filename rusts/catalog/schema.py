@@ -20,6 +20,7 @@ __all__ = [
     "Policy",
     "SegmentEntry",
     "default_shard_duration",
+    "is_database_name",
 ]
 
 DEFAULT_DATABASE: Final = "default"
@@ -40,6 +41,11 @@ def default_shard_duration(duration: int) -> int:
     if duration == 0 or duration > 180 * _DAY:
         return 7 * _DAY
     return _DAY if duration >= 2 * _DAY else _HOUR
+
+
+def is_database_name(name: str) -> bool:
+    """Whether a database may be called so: InfluxDB 1.x's rule, printable and without what a path gives a meaning."""
+    return name not in ("", ".", "..") and "/" not in name and "\\" not in name and name.isprintable()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ parents stood, so that a later write still wins over an earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from rusts.catalog.schema import Measurement
 from rusts.engine.flush import SegmentFactory, section_fields
 from rusts.engine.partition import Partition
 from rusts.engine.segments import Segment
+from rusts.engine.sources import UNREADABLE
 from rusts.errors import Corruption
 from rusts.model.batch import Column, SeriesRows, concat_columns, empty_column
 from rusts.model.types import FieldType, Stamp
@@ -45,19 +46,28 @@ _FOR_EVER: Final = Stamp((1 << 64) - 1, (1 << 16) - 1)
 
 
 def plan(
-    entries: Sequence[SegmentEntry], quiet_since: Stamp = _NEVER, min_files: int = MIN_FILES
+    entries: Sequence[SegmentEntry],
+    quiet_since: Stamp = _NEVER,
+    min_files: int = MIN_FILES,
+    barred: Collection[int] = (),
 ) -> list[SegmentEntry]:
     """The segments of one database and policy that should become one now; empty if none should.
 
     In each partition, from the newest segment back: an older neighbour joins while it is no larger than
     all the younger ones together. So sizes end up falling by powers, each byte is rewritten a
     logarithmic number of times, and few files stay. A partition that nobody wrote to after
-    `quiet_since` becomes one segment, whatever the sizes.
+    `quiet_since` becomes one segment, whatever the sizes. The ids `barred` (damaged ones) are left alone, and what
+    was written before such a one is not merged with what was written after it: what is left of it could
+    no longer be put between them.
     """
-    partitions: dict[tuple[int, int], list[SegmentEntry]] = {}
+    runs: dict[tuple[int, int], list[list[SegmentEntry]]] = {}
     for entry in sorted(entries, key=lambda e: e.min_stamp):
-        partitions.setdefault((entry.start, entry.width), []).append(entry)
-    for members in partitions.values():
+        partition = runs.setdefault((entry.start, entry.width), [[]])
+        if entry.id in barred:
+            partition.append([])
+        else:
+            partition[-1].append(entry)
+    for members in (run for partition in runs.values() for run in partition):
         if len(members) < 2:
             continue
         quiet = members[-1].max_stamp < quiet_since
@@ -96,13 +106,14 @@ def _interleaved(chosen: list[SegmentEntry], entries: Sequence[SegmentEntry]) ->
 
 def compact_once(engine: Engine, everything: bool = False) -> bool:
     """Merge one set of segments, with `everything` all of a partition; False if there is none. Raises OSError."""
+    engine.readers.sweep()
     now_ms = engine.clock.now_ns() // 1_000_000
     quiet_since = _FOR_EVER if everything else Stamp((now_ms - QUIET_MS) << 20)
     for data in list(engine.policies_data.values()):
         with engine.write_lock:
-            live = [s for s in data.segments if s.entry.id not in engine.quarantined]
-        chosen = plan([s.entry for s in live], quiet_since)
-        if chosen:
+            live = list(data.segments)
+        chosen = plan([s.entry for s in live], quiet_since, barred=engine.quarantined)
+        if chosen and engine.catalog.owner(data.database, data.policy) is not None:
             ids = {e.id for e in chosen}
             try:
                 _merge(engine, data, [s for s in live if s.entry.id in ids])
@@ -111,6 +122,7 @@ def compact_once(engine: Engine, everything: bool = False) -> bool:
                 if not damaged:
                     raise
                 engine.quarantine(damaged[0], error)
+            engine.readers.sweep()
             return True
     return False
 
@@ -124,7 +136,13 @@ def _merge(engine: Engine, data: PolicyData, segments: list[Segment]) -> None:
     measurements = {m.id: m for m in owner[0].measurements.values()}
     stamps = min(e.min_stamp for e in entries), max(e.max_stamp for e in entries)
     partition = Partition(entries[0].start, entries[0].width)
-    readers = [engine.readers.uncached(e) for e in entries]
+    readers: list[SegmentReader] = []
+    for entry in entries:
+        try:
+            readers.append(engine.readers.uncached(entry))
+        except UNREADABLE as error:
+            engine.quarantine(entry, error)
+            return
     parents = tuple(e.id for e in entries)
     merged = factory.write(partition, Tier.HOT, stamps, _sections(readers, measurements), parents)
     engine.catalog.commit(checkpoint=None, added=[merged], removed=[e.id for e in entries])

@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import structlog
-
 from rusts.catalog.catalog import Catalog
 from rusts.catalog.schema import Database, Policy, SegmentEntry
 from rusts.clock import Clock, HybridClock
 from rusts.engine import compaction, fold, maintenance, recovery, scan
 from rusts.engine.flush import SegmentFactory, flush_memtable
-from rusts.engine.memory import Budget
+from rusts.engine.memory import Budget, anonymous_memory, return_unused
 from rusts.engine.policydata import PolicyData, Sealed
 from rusts.engine.rejects import RejectLog
 from rusts.engine.resolve import Limits, resolve
@@ -28,6 +26,7 @@ from rusts.engine.segments import DIRECTORY, ReaderPool, Segment
 from rusts.engine.view import ReadView
 from rusts.errors import Corruption, DiskFull, LogUnavailable, MemoryExceeded, NotReady
 from rusts.files import DirectoryLock, Files
+from rusts.logging import get_logger
 from rusts.memtable.memtable import Memtable
 from rusts.model.batch import Batch, Rows
 from rusts.model.store import (
@@ -48,10 +47,14 @@ from rusts.wal.writer import Log
 
 __all__ = ["Engine", "EngineSettings"]
 
-logger = structlog.get_logger("rusts.engine")
+logger = get_logger("rusts.engine")
 
 LOG_DIRECTORY: Final = "wal"
 _RETRY_SECONDS: Final = 1.0
+
+_SLACK: Final = 1.2
+_BASELINE: Final = 80 << 20
+"""What the process may hold before freed memory is given back: the accounted bytes times the one, plus the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +127,21 @@ class Engine:
             catalog, damage = recovery.open_catalog(files, directory)
             engine = cls(files, directory, settings, clock, lock, catalog)
             engine.damage += damage
-            engine._start()
+            engine._start(rebuilt=bool(damage))
         except BaseException:
             lock.release()
             raise
         return engine
 
-    def _start(self) -> None:
-        self.damage += recovery.sort_out_segments(self.files, self.directory, self.catalog)
+    def _start(self, rebuilt: bool) -> None:
+        for entry in recovery.sort_out_segments(self.files, self.directory, self.catalog, rebuilt):
+            self.quarantine(entry, FileNotFoundError("its file is missing"))
         for entry in sorted(self.catalog.segments(), key=lambda e: e.min_stamp):
             data = self.data_of(entry.database, entry.policy)
             data.segments.append(Segment(entry, self.readers))
             self.stamps.observe(entry.max_stamp)
         self.stamps.observe(self.catalog.max_stamp())
-        self.replay = recovery.Replay(self)
+        self.replay = recovery.Replay(self, rebuilt)
         self.replay.read_names()
         checkpoints = [
             position
@@ -178,6 +182,14 @@ class Engine:
             accepted = sum(len(r.times) for r in rows)
             self.counters.points += accepted
             return WriteOutcome(accepted, rejects, commit)
+
+    def must_wait(self) -> bool:
+        """The device is so far behind that `write` would block on the log; `wait_turn` blocks until it is not."""
+        return self.log.must_wait()
+
+    def wait_turn(self) -> None:
+        """Wait for the log's device, without holding up anybody. Raises LogUnavailable."""
+        self.log.wait_turn()
 
     def _admit(self) -> None:
         """Raise what a write must be told while the engine cannot take it."""
@@ -254,16 +266,15 @@ class Engine:
             return None
         data = self.policies_data.get((found.id, chosen.id))
         if data is None:
-            return ReadView(known, [], [], self.quarantine, [])
+            return ReadView(known, [], [], self.quarantine)
         with self.write_lock:
             segments = list(data.segments)
             views = [memtable.view(known.id) for memtable in data.memtables()]
-        warnings: list[str] = []
+        bad: list[tuple[SegmentEntry, str]] = []
         if self.quarantined:
-            bad = [s for s in segments if s.entry.id in self.quarantined]
-            warnings = [f"segment {s.entry.file_name} is quarantined: {self.quarantined[s.entry.id]}" for s in bad]
+            bad = [(s.entry, reason) for s in segments if (reason := self.quarantined.get(s.entry.id)) is not None]
             segments = [s for s in segments if s.entry.id not in self.quarantined]
-        return ReadView(known, segments, [v for v in views if v is not None], self.quarantine, warnings)
+        return ReadView(known, segments, [v for v in views if v is not None], self.quarantine, bad)
 
     def scan(self, request: ScanRequest) -> Scan:
         """Rows in time order (see `model.store.Scan`). Raises as `view`."""
@@ -329,10 +340,17 @@ class Engine:
             self._flush_wanted.set()
 
     def maintenance_step(self, timeout: float) -> None:
-        """Look after the disk, and merge segments where that is due; else wait up to `timeout` seconds."""
+        """Look after disk and memory, and merge segments where that is due; else wait up to `timeout` seconds."""
         self.watch_disk()
+        self._watch_memory()
         if not compaction.compact_once(self):
             self.clock.sleep(timeout)
+
+    def _watch_memory(self) -> None:
+        """Give freed memory back when the process holds much more than is accounted for."""
+        accounted = self.cache.nbytes + self.budget.write_buffer.used + self.budget.query.used
+        if anonymous_memory() > accounted * _SLACK + _BASELINE:
+            return_unused()
 
     def recover_step(self) -> None:
         """Replay the log; after it queries are answered. Returns when all of it is in memory or flushed."""

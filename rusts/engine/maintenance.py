@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rusts.catalog.schema import Database
+from rusts.segment.layout import Tier
 
 if TYPE_CHECKING:
     from rusts.engine.engine import Engine
@@ -68,10 +69,15 @@ def stats(engine: Engine) -> dict[str, Any]:
         "segments": {
             "count": len(segments),
             "bytes": sum(e.bytes for e in segments),
+            "bytes_by_tier": {t.name.lower(): sum(e.bytes for e in segments if e.tier == t) for t in Tier},
             "rows": sum(e.rows for e in segments),
             "quarantined": len(engine.quarantined),
         },
         "series": sum(d["series"] for d in databases.values()),
+        "memory": {
+            pool.name.replace(" ", "_"): {"used": pool.used, "limit": pool.limit}
+            for pool in (buffer, engine.budget.query, engine.budget.replay)
+        },
         "caches": {"columns": {"bytes": engine.cache.nbytes, "limit": engine.cache.limit}},
         "disk": {"free_bytes": engine.free_bytes, "total_bytes": engine.total_bytes},
         "points_written": engine.counters.points,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from rusts.errors import MemoryExceeded
 
-__all__ = ["Budget", "Pool", "machine_memory"]
+__all__ = ["Budget", "Pool", "anonymous_memory", "machine_memory", "return_unused"]
+
+_TRIM: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 _CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -78,3 +83,23 @@ class Budget:
             pool("compaction", 15),
             pool("replay", 10),
         )
+
+
+def anonymous_memory() -> int:
+    """Bytes of memory of this process that no file backs (RssAnon), 0 where the system does not tell."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("RssAnon:")), 0)
+
+
+def return_unused() -> None:
+    """Give memory that was freed back to the system: Arrow's pool, and the C library's heaps where it can.
+
+    The C library keeps what its threads free for their next turn; after a burst of writes or a large
+    query that can be several times what is in use.
+    """
+    pa.default_memory_pool().release_unused()
+    if _TRIM is not None:
+        _TRIM(0)

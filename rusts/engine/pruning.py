@@ -78,9 +78,12 @@ def begin(
     of_series, of_rows = split_predicate(predicate)
     matched = match_series(measurement.index, of_series)
     row_filter = None if of_rows is None else RowFilter(of_rows, measurement, matched)
-    stats = ScanStats(series=len(matched), warnings=list(view.warnings))
+    stats = ScanStats(series=len(matched))
     known = [measurement.fields[name] for name in fields if name in measurement.fields]
     low, high = max(range.start, MIN_TIME), min(range.end - 1, MAX_TIME)
+    for entry, reason in view.quarantined:
+        if entry.min_time <= high and entry.max_time >= low:
+            stats.warnings.append(f"segment {entry.file_name} is quarantined: {reason}")
     reading = Reading(view, matched, known, row_filter, low, high, stats, [])
     if low <= high and known and len(matched):
         needed = {field.id for field in known} | (set() if row_filter is None else row_filter.fields)

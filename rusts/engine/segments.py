@@ -1,21 +1,21 @@
 """Live segments: opened when they are first read, kept while somebody reads them, removed after.
 
-A `Segment` is what readers hold. When compaction replaces it, it is marked as replaced, and its file
-goes when the last reader has let go of it; a crash in between leaves a file that the next start
-removes, because its successor names it as parent.
+A `Segment` is what readers hold. When compaction replaces it, it is marked as replaced, and once the last
+reader has let go of it the next `ReaderPool.sweep` removes its file; a crash in between leaves a file that
+the next start removes, because its successor names it as parent.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Final
 
-import structlog
-
 from rusts.catalog.catalog import SegmentEntry
+from rusts.errors import Corruption
 from rusts.files import Files
+from rusts.logging import get_logger
 from rusts.segment.cache import ColumnCache
 from rusts.segment.reader import SegmentReader
 
@@ -23,7 +23,7 @@ __all__ = ["DIRECTORY", "ReaderPool", "Segment", "segment_path"]
 
 DIRECTORY: Final = "segments"
 
-logger = structlog.get_logger("rusts.engine")
+logger = get_logger("rusts.engine")
 _OPEN_READERS: Final = 512
 
 
@@ -42,6 +42,9 @@ class ReaderPool:
         self._limit = limit
         self._open: OrderedDict[int, SegmentReader] = OrderedDict()
         self._lock = threading.Lock()
+        self.let_go: deque[SegmentEntry] = deque()
+        """Replaced segments that nobody reads any more. The garbage collector appends to it at any moment, also while
+        this thread holds a lock, so nothing else is done about them there and then."""
 
     def get(self, entry: SegmentEntry) -> SegmentReader:
         """The reader of `entry`. Raises OSError, Corruption or FormatTooNew."""
@@ -50,7 +53,7 @@ class ReaderPool:
             if reader is not None:
                 self._open.move_to_end(entry.id)
                 return reader
-        reader = SegmentReader.open(self._files, segment_path(self._directory, entry.file_name), self._cache)
+        reader = self._opened(entry, self._cache)
         with self._lock:
             self._open[entry.id] = reader
             while len(self._open) > self._limit:
@@ -60,16 +63,25 @@ class ReaderPool:
 
     def uncached(self, entry: SegmentEntry) -> SegmentReader:
         """A reader of one's own that leaves the cache alone: for reading a whole segment once."""
-        return SegmentReader.open(self._files, segment_path(self._directory, entry.file_name))
+        return self._opened(entry, None)
 
-    def forget(self, segment: int) -> None:
-        """Drop the reader of a segment that no longer exists."""
+    def _opened(self, entry: SegmentEntry, cache: ColumnCache | None) -> SegmentReader:
+        path = segment_path(self._directory, entry.file_name)
+        reader = SegmentReader.open(self._files, path, cache)
+        if reader.header.segment != entry.id:
+            reader.close()
+            raise Corruption(path, 0, f"it holds segment {reader.header.segment}, not {entry.id}")
+        return reader
+
+    def sweep(self) -> None:
+        """Remove the files of replaced segments that nobody reads any more."""
+        while self.let_go:
+            self._remove(self.let_go.popleft())
+
+    def _remove(self, entry: SegmentEntry) -> None:
+        """Remove a file; if that fails now, the next start does it."""
         with self._lock:
-            self._open.pop(segment, None)
-
-    def remove(self, entry: SegmentEntry) -> None:
-        """Remove the file of a replaced segment; if that fails now, the next start does it."""
-        self.forget(entry.id)
+            self._open.pop(entry.id, None)
         self._cache.forget(entry.id)
         try:
             self._files.remove(segment_path(self._directory, entry.file_name))
@@ -77,7 +89,8 @@ class ReaderPool:
             logger.warning("a replaced segment could not be removed", segment=entry.file_name, error=str(error))
 
     def close(self) -> None:
-        """Close every reader."""
+        """Remove what is to be removed, and close every reader."""
+        self.sweep()
         with self._lock:
             readers = list(self._open.values())
             self._open.clear()
@@ -100,7 +113,7 @@ class Segment:
         return self._pool.get(self.entry)
 
     def replaced(self) -> None:
-        """No longer live: the file goes with the last reference to this object."""
+        """No longer live: the file goes after the last reference to this object."""
         if self._removal is None:
-            self._removal = weakref.finalize(self, self._pool.remove, self.entry)
+            self._removal = weakref.finalize(self, self._pool.let_go.append, self.entry)
             self._removal.atexit = False

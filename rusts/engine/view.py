@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -36,14 +36,15 @@ class ReadView:
     """Everything that holds rows of a measurement, oldest writes first: segments, then memtables.
 
     Where two sources have the same cell, the later one in that order wins. `on_corruption` is told of a
-    segment that could not be read; `warnings` become the first ones of the answer.
+    segment that could not be read; `quarantined` are those that could not be read before, and why: an answer about
+    their times begins with a warning.
     """
 
     measurement: Measurement
     segments: Sequence[PinnedSegment]
     memtables: Sequence[TableView]
     on_corruption: Callable[[SegmentEntry, Exception], None]
-    warnings: list[str] = field(default_factory=list)
+    quarantined: Sequence[tuple[SegmentEntry, str]] = ()
 
 
 class Matched:

@@ -233,6 +233,15 @@ class Log:
         if self.failed:
             raise errors.LogUnavailable("the log could not be synced")
 
+    def must_wait(self) -> bool:
+        """The device is so far behind that `append` would wait for it: for callers that must not block."""
+        return self._is_behind()
+
+    def wait_turn(self) -> None:
+        """Wait until `append` need not wait. Raises LogUnavailable where it would."""
+        with self._changed:
+            self._admit()
+
     def _is_behind(self) -> bool:
         if self._queued >= _QUEUE_BYTES_MAX:
             return True

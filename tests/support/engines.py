@@ -14,7 +14,7 @@ from rusts.wal.sync import LogMode
 from tests.support.disk import SimulatedDisk
 from tests.support.model_store import Tags, Value, batch_of, python_values
 
-__all__ = ["EVERYTHING", "Cells", "History", "ManualClock", "Point", "contents", "open_engine", "write"]
+__all__ = ["EVERYTHING", "Cell", "Cells", "History", "ManualClock", "Point", "contents", "open_engine", "write"]
 
 Point = tuple[str, str, Tags, int, dict[str, Value]]
 """Database, measurement, tags, time, fields."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rusts import errors
+from rusts.catalog.schema import is_database_name
 from rusts.engine.maintenance import Check
 from rusts.engine.rejects import RejectLog
 from rusts.model.batch import Batch
@@ -46,6 +47,7 @@ class FakeStorage(ModelStore):
         self.rejected = RejectLog()
         self.problem: Exception | None = None
         self.late = False
+        self.behind = False
         self.commits: list[LateCommit] = []
         self.writes: list[list[Batch]] = []
         self.flushed = self.compacted = 0
@@ -74,9 +76,18 @@ class FakeStorage(ModelStore):
             outcome.commit = commit
         return outcome
 
+    def must_wait(self) -> bool:
+        return self.behind
+
+    def wait_turn(self) -> None:
+        """A device that is behind has caught up after one wait, or is given up."""
+        if self.problem is not None:
+            raise self.problem
+        self.behind = False
+
     def create_database(self, name: str) -> None:
-        if name == "forbidden":
-            raise errors.InvalidRequest("invalid name")
+        if name == "forbidden" or not is_database_name(name):
+            raise errors.InvalidRequest("invalid name", "name")
         super().create_database(name)
 
     def flush(self) -> None:
@@ -100,8 +111,17 @@ class FakeStorage(ModelStore):
     def stats(self) -> dict[str, Any]:
         return {
             "memtable": {"active_size": 1, "active_points": 2, "flushing_size": 3, "flushing_points": 4, "limit": 5},
-            "wal": {"replay_bytes_left": 0, "bytes": 6, "files": 1, "syncs": 7, "records": 8},
-            "segments": {"count": 1, "bytes": 9, "rows": 10, "quarantined": 0},
+            "wal": {
+                "replay_bytes_left": 0,
+                "records": 8,
+                "bytes": 6,
+                "queued_bytes": 0,
+                "syncs": 7,
+                "sync_seconds": 0.5,
+                "unsynced_seconds": 0.0,
+                "failed": 0,
+            },
+            "segments": {"count": 1, "bytes": 9, "bytes_by_tier": {"hot": 9, "cold": 0}, "rows": 10, "quarantined": 0},
             "series": 11,
             "caches": {"columns": {"bytes": 0, "limit": 0}},
             "disk": {"free_bytes": 12, "total_bytes": 20},

@@ -327,6 +327,17 @@ def test_an_answer_waits_for_the_log(client: Client, storage: FakeStorage):
     client.runner.run(run())
 
 
+def test_small_writes_wait_for_the_device_beside_the_loop(client: Client, storage: FakeStorage):
+    storage.behind = True
+    waited = client.together(*[("POST", "/write", b"cpu v=%d %d" % (i, i)) for i in range(3)])
+    assert [r.status for r in waited] == [204, 204, 204]
+    assert not storage.behind
+    assert len(points(storage, "cpu")) == 3
+    storage.behind, storage.problem = True, errors.LogUnavailable("the device takes too long to sync the log")
+    refused = client.together(("POST", "/write", b"cpu v=9 9"))
+    assert (refused[0].status, refused[0].json()) == (500, {"error": "timeout"})
+
+
 def test_errors_follow_accept_and_pretty(client: Client):
     response = client.request("POST", "/write?pretty=true", b"bad")
     assert response.body.startswith(b'{\n    "error": "unable to parse')

@@ -48,13 +48,18 @@ def test_a_database_is_there_after_a_kill(open_catalog: Open, name: str) -> None
     assert catalog.policy(catalog.database(name), None).name == "autogen"
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0b"])
+def test_names_that_no_database_may_have(catalog: Catalog, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="invalid name"):
+        catalog.create_database(name)
+    assert [database.name for database in catalog.databases()] == [DEFAULT_DATABASE]
+
+
 def test_unknown_names(catalog: Catalog) -> None:
     with pytest.raises(DatabaseNotFound, match='database not found: "x"'):
         catalog.database("x")
     with pytest.raises(PolicyNotFound, match="retention policy not found: week"):
         catalog.policy(catalog.database("default"), "week")
-    with pytest.raises(InvalidRequest):
-        catalog.create_database("")
     with pytest.raises(Bug):
         catalog.measurement_name(77)
     with pytest.raises(Bug):
