@@ -66,7 +66,8 @@ proof: setup     ## the full counts of the property, crash and fuzz suites: hour
 	RUSTS_PROOF=1 $(BIN)/python -m pytest $(ARGS)
 
 bench: setup     ## every bench beside its peers, as JSON
-	@for bench in benches/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	$(BIN)/python -m benches.run $(ARGS)
+	@for room in lineproto numtext wal segment index fold; do echo "== $$room"; $(BIN)/python -m benches.$$room || exit 1; done
 
 coverage: setup  ## which lines the tests reach
 	$(BIN)/python -m coverage run --source rusts -m pytest $(ARGS)

@@ -12,6 +12,7 @@ from rich.table import Table
 from benches import cardinality, ingest, latency, query, start
 from tools.measure import Options, Report
 
+_WIDTH = 120
 BENCHES = {
     "ingest": ingest.measure,
     "cardinality": cardinality.measure,
@@ -47,7 +48,7 @@ def _show(reports: list[Report]) -> None:
             reached = "" if not figure.wanted else "yes" if figure.reached else "NO"
             table.add_row(report.bench, figure.what, f"{figure.value:,.4g}", figure.unit, figure.wanted, reached)
         table.add_section()
-    Console(stderr=True).print(table)
+    Console(stderr=True, width=_WIDTH).print(table)
 
 
 if __name__ == "__main__":

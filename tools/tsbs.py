@@ -47,13 +47,13 @@ Bytes = npt.NDArray[np.uint8]
 class CpuRows:
     """`hosts` x `steps` rows: `values` int64[steps, hosts, 10], `tags` one dict for each host.
 
-    With `decimals` the fields are floats of two decimals, and `values` are their hundredths.
+    With `fractions` every field is a float, the value and twelve random decimals behind it: what compresses least.
     """
 
     tags: list[dict[str, str]]
     times: npt.NDArray[np.int64]
     values: npt.NDArray[np.int64]
-    decimals: bool = False
+    fractions: bool = False
 
     @property
     def rows(self) -> int:
@@ -64,19 +64,22 @@ class CpuRows:
         """The rows as line protocol in the order of their times, `rows_a_body` rows a body."""
         hosts = len(self.tags)
         heads = _table([f"cpu,{','.join(f'{k}={v}' for k, v in tags.items())} ".encode() for tags in self.tags])
-        if self.decimals:
-            texts = [f"{value // 100}.{value % 100:02d}" for value in range(10_001)]
-        else:
-            texts = [f"{value}i" for value in range(101)]
-        cells = [_table([f"{name}={text},".encode() for text in texts]) for name in CPU_FIELDS[:-1]]
-        cells.append(_table([f"{CPU_FIELDS[-1]}={text} ".encode() for text in texts]))
+        suffix = "." if self.fractions else "i,"
+        cells = [_table([f"{name}={value}{suffix}".encode() for value in range(101)]) for name in CPU_FIELDS]
+        digits = _table([b"%04d" % number for number in range(10_000)])
+        random = np.random.default_rng(self.values.ravel()[:10])
         rest = b""
         left = 0
         for first in range(0, len(self.times), _BLOCK_STEPS):
             times = self.times[first : first + _BLOCK_STEPS]
             block = self.values[first : first + _BLOCK_STEPS].reshape(-1, len(CPU_FIELDS))
             parts = [np.tile(heads, (len(times), 1))]
-            parts += [cell[block[:, i]] for i, cell in enumerate(cells)]
+            for i, cell in enumerate(cells):
+                parts.append(cell[block[:, i]])
+                if self.fractions:
+                    parts += [digits[random.integers(10_000, size=len(block))] for _ in range(3)]
+                    parts.append(np.full((len(block), 1), ord(","), dtype=np.uint8))
+            parts[-1][parts[-1] == ord(",")] = ord(" ")
             parts.append(_digits(np.repeat(times, hosts)))
             text, ends = _pack(parts)
             begin = 0
@@ -90,7 +93,7 @@ class CpuRows:
             yield rest
 
 
-def cpu_rows(hosts: int, steps: int, seed: int = 1, *, first_step: int = 0, decimals: bool = False) -> CpuRows:
+def cpu_rows(hosts: int, steps: int, seed: int = 1, *, first_step: int = 0, fractions: bool = False) -> CpuRows:
     """`steps` times ten seconds of `hosts` hosts, from `first_step` on; the hosts' tags depend on `hosts` only."""
     random = np.random.default_rng(hosts)
     tags = []
@@ -114,10 +117,10 @@ def cpu_rows(hosts: int, steps: int, seed: int = 1, *, first_step: int = 0, deci
     values = np.empty((steps, hosts, len(CPU_FIELDS)), dtype=np.int64)
     state = random.uniform(0, 100, (hosts, len(CPU_FIELDS)))
     for step in range(steps):
-        values[step] = state * 100 if decimals else state
+        values[step] = state
         state = np.clip(state + random.standard_normal(state.shape), 0, 100)
     times = START_NS + np.arange(first_step, first_step + steps, dtype=np.int64) * STEP_NS
-    return CpuRows(tags, times, values, decimals)
+    return CpuRows(tags, times, values, fractions)
 
 
 def one_line_bodies(count: int, series: int = 1000, seed: int = 1) -> list[bytes]:

@@ -7,6 +7,7 @@ write passes nothing else on its way.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -47,7 +48,9 @@ class App:
         methods = self._paths.get(scope["path"])
         app = methods.get(scope["method"]) if methods is not None else None
         if app is not None:
-            await app(scope, receive, send)
+            # Cancelled: the time to drain is over, and whoever could say so to the client has.
+            with contextlib.suppress(asyncio.CancelledError):
+                await app(scope, receive, send)
         elif scope["method"] == "OPTIONS":
             await send_answer(send, Incoming(scope["headers"]), Answer(200))
         elif methods is None:

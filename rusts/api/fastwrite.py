@@ -12,12 +12,14 @@ Works inside uvicorn's protocol class, on these of its attributes: `parser`, `cy
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rusts.api.errors import Answer, Header
 from rusts.api.ingest import SMALL_BODY, Ingest, Target
@@ -102,6 +104,16 @@ def _head(status: int, headers: list[Header]) -> bytes:
     return b"".join(lines)
 
 
+class _Gate(FlowControl):
+    """uvicorn's flow control, which reads on whenever a request asks for its body: not while it is shut."""
+
+    shut = False
+
+    def resume_reading(self) -> None:
+        if not self.shut:
+            super().resume_reading()
+
+
 class FastWriteProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the short way beside it. Is itself the `Outcome` of the write that is under way."""
 
@@ -110,6 +122,7 @@ class FastWriteProtocol(HttpToolsProtocol):
         self._fast: FastWrites = self.app.fast
         self._fast.ingest.start(self.loop)
         self._writing: _Known | None = None
+        self._running: RequestResponseCycle | None = None
         self._in_message = False
         self._learning: bytes | None = None
         self._held: list[bytes] = []
@@ -141,8 +154,11 @@ class FastWriteProtocol(HttpToolsProtocol):
         """A client that does not wait for its answers: they come in order all the same."""
         self._held.append(data)
         self._held_size += len(data)
-        if self._held_size > _TAKEN_IN:
-            self.flow.pause_reading()
+        self._regulate()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         self._in_message = True
@@ -153,6 +169,8 @@ class FastWriteProtocol(HttpToolsProtocol):
         if head is not None and self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1":
             self._fast.keep(head, self.url, self.headers)
         super().on_headers_complete()
+        if self.pipeline:
+            self._regulate()
 
     def on_message_complete(self) -> None:
         self._in_message = False
@@ -203,10 +221,52 @@ class FastWriteProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self._held:
             data, self._held, self._held_size = b"".join(self._held), [], 0
-            self.flow.resume_reading()
+            self._regulate()
             self.data_received(data)
 
+    # A client that sends without reading its answers, or without waiting for them, must not fill the memory.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = self._gate = _Gate(transport)
+
+    def _regulate(self) -> None:
+        waiting = bool(self.pipeline) or self._held_size > _TAKEN_IN
+        self._gate.shut = waiting or self.flow.write_paused
+        if self._gate.shut:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._regulate()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._regulate()
+
     # The connection's end.
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self._give_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """The socket is closed: the request under way must not write to it, and those in line are not begun."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def shutdown(self) -> None:
         if self._writing is not None:

@@ -59,10 +59,10 @@ next_request_id: Final = _RequestIds().next
 class Incoming:
     """The headers of a request that doors look at. Values are bytes as sent; absent ones are empty."""
 
-    __slots__ = ("accept", "content_encoding", "content_length", "origin", "request_id")
+    __slots__ = ("accept", "content_encoding", "content_length", "expect", "origin", "request_id")
 
     def __init__(self, headers: Iterable[Header]) -> None:
-        self.accept = self.content_encoding = self.content_length = self.origin = b""
+        self.accept = self.content_encoding = self.content_length = self.expect = self.origin = b""
         request_id = fallback = b""
         # ASGI gives names in lower case. Written out, because this runs for every write.
         for name, value in headers:
@@ -76,6 +76,8 @@ class Incoming:
                 request_id = value
             elif name == b"request-id":
                 fallback = value
+            elif name == b"expect":
+                self.expect = value
             elif name == b"origin":
                 self.origin = value
         self.request_id = request_id or fallback or next_request_id()
@@ -91,6 +93,9 @@ class Incoming:
 async def send_answer(send: Send, incoming: Incoming, answer: Answer) -> None:
     """Send a whole response."""
     headers = [*incoming.response_headers(), *answer.headers]
+    if incoming.expect:
+        # The client may hold its body back for good: what it sends next must not be taken for that body.
+        headers.append((b"connection", b"close"))
     if answer.status != 204:
         headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -6,10 +6,11 @@ import asyncio
 import contextvars
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Final, TypeVar
 
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import Receive, Send
 
@@ -59,15 +60,14 @@ class Queries:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         body = b""
         if request.method == "POST":
+            body = await self._body(request)
             if kind == _MULTIPART:
-                parameters |= await _multipart(request)
-            else:
-                body = await self._body(request)
-            if kind == _FORM:
+                parameters |= await _multipart(request, body)
+            elif kind == _FORM:
                 # A member of the body beats the same one in the URL. curl says "form" of any body.
                 parameters |= query_parameters(body)
         pretty = parameters.get("pretty") == "true"
-        text = parameters.get("q") or (body.decode("utf-8", "replace") if kind == _INFLUXQL else "")
+        text = (parameters.get("q") or (body.decode("utf-8", "replace") if kind == _INFLUXQL else "")).strip()
         if text:
             return await self._statements(request, text, pretty)
         if b'"measurement"' in body:
@@ -111,14 +111,24 @@ class Queries:
         return answer
 
 
-async def _multipart(request: Request) -> dict[str, str]:
-    """Fields of a multipart form, and what uploaded files hold; empty ones are left out."""
+async def _multipart(request: Request, body: bytes) -> dict[str, str]:
+    """Fields of a multipart form, and what uploaded files hold; empty ones are left out. Nothing if it is no form."""
+
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
     values: dict[str, str] = {}
-    async with request.form(max_part_size=1 << 20) as form:
+    try:
+        form = await MultiPartParser(request.headers, whole(), max_part_size=1 << 20).parse()
+    except MultiPartException:
+        return values
+    try:
         for name, value in form.multi_items():
             text = (await value.read()).decode("utf-8", "replace") if isinstance(value, UploadFile) else value
             if text:
                 values.setdefault(name, text)
+    finally:
+        await form.close()
     return values
 
 

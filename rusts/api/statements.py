@@ -15,41 +15,71 @@ __all__ = ["execute"]
 
 _NAME: Final = r"(?:\"(?P<quoted>(?:[^\"\\]|\\[\"\\n])*)\"|(?P<bare>[A-Za-z_][A-Za-z0-9_]*))"
 # REPLICATION says nothing to a single node; other options would have to be kept, and are refused.
-_CREATE: Final = re.compile(
-    rf"\s*CREATE\s+DATABASE\s+{_NAME}(?:\s+WITH\s+REPLICATION\s+\d+)?\s*;?\s*", re.ASCII | re.IGNORECASE
+_STATEMENT: Final = re.compile(
+    rf"(?:(?P<show>SHOW\s+DATABASES)|CREATE\s+DATABASE\s+{_NAME}(?P<with>\s+WITH\s+REPLICATION\s+\d+)?)\s*(?:;[\s;]*|\Z)",
+    re.ASCII | re.IGNORECASE,
 )
-_SHOW: Final = re.compile(r"\s*SHOW\s+DATABASES\s*;?\s*", re.ASCII | re.IGNORECASE)
 _ESCAPE: Final = re.compile(r"\\(.)")
 
 
 def execute(store: Storage, text: str, *, reading: bool) -> dict[str, Any]:
-    """The answer to one statement, as InfluxDB 1.x words it. Blocks; `reading`: it came by GET.
+    """The answer to the statements of `text`, as InfluxDB 1.x words it. Blocks; `reading`: they came by GET.
 
-    Raises InvalidRequest for any other statement.
+    Nothing runs unless all of it can be read, and nothing runs after a statement that failed. Raises
+    InvalidRequest where any other statement stands.
     """
-    if not text.strip(" \t\r\n;"):
-        return {}
-    if _SHOW.fullmatch(text):
-        series: dict[str, Any] = {"name": "databases", "columns": ["name"]}
-        if names := store.databases():
-            series["values"] = [[name] for name in names]
-        return {"results": [{"statement_id": 0, "series": [series]}]}
-    match = _CREATE.fullmatch(text)
-    if match is None:
-        raise errors.InvalidRequest(
-            "error parsing query: this version of rusts knows CREATE DATABASE and SHOW DATABASES only; "
-            "ask for data with the JSON query API (docs/http.md)"
-        )
-    quoted = match["quoted"]
-    name = match["bare"] if quoted is None else _ESCAPE.sub(lambda m: "\n" if m[1] == "n" else m[1], quoted)
-    result: dict[str, Any] = {"statement_id": 0}
-    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
-        result["error"] = "invalid name"
-    else:
-        store.create_database(name)
+    results: list[dict[str, Any]] = []
+    failed = False
+    for statement in _parse(text):
+        result: dict[str, Any] = {"statement_id": len(results)}
+        results.append(result)
+        if failed:
+            result["error"] = "not executed"
+        elif statement["show"]:
+            series: dict[str, Any] = {"name": "databases", "columns": ["name"]}
+            if names := store.databases():
+                series["values"] = [[name] for name in names]
+            result["series"] = [series]
+        else:
+            failed = not _create(store, statement, result, reading=reading)
+    return {"results": results} if results else {}
+
+
+def _parse(text: str) -> list[re.Match[str]]:
+    found: list[re.Match[str]] = []
+    at = len(text) - len(text.lstrip(" \t\r\n;"))
+    while at < len(text):
+        statement = _STATEMENT.match(text, at)
+        if statement is None:
+            raise errors.InvalidRequest(
+                "error parsing query: this version of rusts knows CREATE DATABASE and SHOW DATABASES only; "
+                "ask for data with the JSON query API (docs/http.md)"
+            )
+        found.append(statement)
+        at = statement.end()
+    return found
+
+
+def _create(store: Storage, statement: re.Match[str], result: dict[str, Any], *, reading: bool) -> bool:
+    """Make the database; False, and the reason in `result`, where its name is not allowed."""
+    quoted = statement["quoted"]
+    name = statement["bare"] if quoted is None else _ESCAPE.sub(lambda m: "\n" if m[1] == "n" else m[1], quoted)
     if reading:
-        warning = (
-            f"deprecated use of 'CREATE DATABASE {name}' in a read only context, please use a POST request instead"
-        )
+        # InfluxDB prints the statement anew, in its own spelling.
+        words = ["CREATE", "DATABASE", _identifier(name), *(statement["with"] or "").upper().split()]
+        warning = f"deprecated use of '{' '.join(words)}' in a read only context, please use a POST request instead"
         result["messages"] = [{"level": "warning", "text": warning}]
-    return {"results": [result]}
+    try:
+        store.create_database(name)
+    except errors.InvalidRequest as problem:
+        result["error"] = str(problem)
+        return False
+    return True
+
+
+def _identifier(name: str) -> str:
+    """`name` as InfluxQL writes it: in quotes unless it is a plain word."""
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

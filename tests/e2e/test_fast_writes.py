@@ -227,3 +227,31 @@ def test_what_was_counted_is_what_was_sent(server: Server, connection: Connectio
         connection.answer()
     after = counted()
     assert [b - a for a, b in zip(before, after, strict=True)] == [5, 5, 5 * 14]
+
+
+def test_a_client_that_does_not_read_is_not_read(server: Server, connection: Connection):
+    request = post("/write", b"deaf v=1 1000")
+    connection.socket.sendall(request)
+    assert connection.answer()[0] == 204
+    before = server.memory_bytes()
+    connection.socket.setblocking(False)
+    sent = 0
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline and sent < 60_000_000:
+        try:
+            sent += connection.socket.send((request * 1000)[sent % len(request) :])
+        except BlockingIOError:
+            time.sleep(0.02)
+    assert sent < 60_000_000
+    assert server.memory_bytes() - before < 50_000_000
+    assert server.request("GET", "/ping")[0] == 204
+
+
+def test_nonsense_behind_requests_closes_the_connection(connect: Callable[[], Connection]):
+    for _ in range(3):
+        connection = connect()
+        connection.socket.sendall(post("/write", b"nonsense v=1 1000") * 20 + b"nonsense\r\n\r\n")
+        answer = b""
+        while piece := connection.socket.recv(65536):
+            answer += piece
+        assert b"HTTP/1.1 400 " in answer

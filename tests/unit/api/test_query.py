@@ -31,12 +31,15 @@ def test_create_database(client: Client, storage: FakeStorage, statement: str):
 
 
 def test_create_database_by_get_works_and_warns(client: Client, storage: FakeStorage):
-    response = client.request("GET", "/query?consistency=all&q=CREATE%20DATABASE%20benchmark%20WITH%20REPLICATION%201")
+    response = client.request("GET", "/query?consistency=all&q=create%20DATABASE%20benchmark%20WITH%20REPLICATION%201")
     (result,) = response.json()["results"]
     assert result["messages"][0]["level"] == "warning"
     assert result["messages"][0]["text"] == (
-        "deprecated use of 'CREATE DATABASE benchmark' in a read only context, please use a POST request instead"
+        "deprecated use of 'CREATE DATABASE benchmark WITH REPLICATION 1' in a read only context, "
+        "please use a POST request instead"
     )
+    response = client.request("GET", "/query?q=CREATE%20DATABASE%20%22a%20b%22")
+    assert """'CREATE DATABASE "a b"'""" in response.json()["results"][0]["messages"][0]["text"]
     assert "benchmark" in storage.databases()
 
 
@@ -77,6 +80,36 @@ def test_nothing_but_semicolons(client: Client):
     assert (response.status, response.json()) == (200, {})
 
 
+def test_nothing_but_blanks_is_no_query(client: Client):
+    response = client.request("GET", "/query?q=%20%20")
+    assert (response.status, response.json()) == (400, {"error": 'missing required parameter "q"'})
+
+
+def test_several_statements(client: Client, storage: FakeStorage):
+    text = 'q=;create database a; CREATE DATABASE "b";;SHOW DATABASES ;'
+    first, second, third = client.request("POST", "/query", text.encode(), FORM).json()["results"]
+    assert (first, second) == ({"statement_id": 0}, {"statement_id": 1})
+    assert third["statement_id"] == 2
+    assert third["series"][0]["values"] == [["default"], ["a"], ["b"]]
+
+
+def test_nothing_runs_if_one_statement_cannot_be_read(client: Client, storage: FakeStorage):
+    assert client.request("POST", "/query", b"q=CREATE DATABASE a; SELEC", FORM).status == 400
+    assert storage.databases() == ["default"]
+
+
+def test_nothing_runs_after_a_statement_that_failed(client: Client, storage: FakeStorage):
+    response = client.request("POST", "/query", b'q=CREATE DATABASE ""; CREATE DATABASE a', FORM)
+    assert [result["error"] for result in response.json()["results"]] == ["invalid name", "not executed"]
+    assert storage.databases() == ["default"]
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=x"])
+def test_a_multipart_body_that_is_none(client: Client, kind: str):
+    response = client.request("POST", "/query", b"no form", {"Content-Type": kind})
+    assert (response.status, response.json()) == (400, {"error": 'missing required parameter "q"'})
+
+
 @pytest.mark.parametrize(
     "statement", ["SELECT * FROM cpu", "DROP DATABASE x", "CREATE DATABASE x WITH DURATION 1d", "CREATE DATABASE a b"]
 )
@@ -88,5 +121,4 @@ def test_other_statements_are_refused_in_so_many_words(client: Client, statement
 
 
 def test_pretty(client: Client):
-    assert client.request("GET", "/query?q=;SHOW%20DATABASES&pretty=true").status == 400
     assert client.request("GET", "/query?q=SHOW%20DATABASES&pretty=true").body.startswith(b'{\n    "results": [')

@@ -11,10 +11,10 @@ from tools import tsbs
 from tools.tsbsqueries import KINDS, difference, make
 
 
-@pytest.mark.parametrize("decimals", [False, True])
+@pytest.mark.parametrize("fractions", [False, True])
 @pytest.mark.parametrize("rows_a_body", [1, 7, 100, 5000])
-def test_the_text_says_what_the_arrays_hold(decimals: bool, rows_a_body: int) -> None:
-    rows = tsbs.cpu_rows(3, 250, seed=5, first_step=4, decimals=decimals)
+def test_the_text_says_what_the_arrays_hold(fractions: bool, rows_a_body: int) -> None:
+    rows = tsbs.cpu_rows(3, 250, seed=5, first_step=4, fractions=fractions)
     bodies = list(rows.bodies(rows_a_body))
     assert [body.count(b"\n") for body in bodies[:-1]] == [rows_a_body] * (len(bodies) - 1)
     (batch,) = parse(b"".join(bodies)).batches
@@ -25,7 +25,8 @@ def test_the_text_says_what_the_arrays_hold(decimals: bool, rows_a_body: int) ->
     for i, name in enumerate(tsbs.CPU_FIELDS):
         (column,) = [column for (key, _), column in batch.columns.items() if key == name]
         written = rows.values[:, :, i].reshape(-1)
-        assert column.values.tolist() == (written / 100 if decimals else written).tolist()
+        assert np.floor(column.values).tolist() == written.tolist()
+        assert (len(set(column.values.tolist())) == rows.rows) == fractions
 
 
 def test_the_seed_decides() -> None:
