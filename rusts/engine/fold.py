@@ -16,13 +16,13 @@ import numpy.typing as npt
 from rusts.catalog.schema import FieldMeta
 from rusts.engine.cells import FieldCells, applicable, valueless
 from rusts.engine.grid import Buckets, Grid, HashedCells
-from rusts.engine.grouping import Groups, group_series
 from rusts.engine.merge import clusters, merged, split_overlaps
 from rusts.engine.pruning import Reading, begin
 from rusts.engine.sources import Pieces, SegmentDamaged, Slices, TablePart
 from rusts.engine.view import ReadView
 from rusts.kernels import reduce
 from rusts.model.batch import Column
+from rusts.model.groups import Groups, group_series
 from rusts.model.partial import Partial, State, StateKind
 from rusts.model.series import TagColumn
 from rusts.model.store import FoldRequest, FoldResult, ScanStats

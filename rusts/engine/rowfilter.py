@@ -15,7 +15,17 @@ from rusts.catalog.schema import Measurement
 from rusts.engine.view import Matched
 from rusts.errors import InvalidRequest
 from rusts.model.batch import Column
-from rusts.model.predicate import And, CompareOp, FieldCompare, FieldRegex, Or, Predicate, TagIn, TagRegex
+from rusts.model.predicate import (
+    And,
+    CompareOp,
+    FieldCompare,
+    FieldRegex,
+    Or,
+    Predicate,
+    TagIn,
+    TagRegex,
+    conjunction,
+)
 from rusts.model.types import FieldType
 
 __all__ = ["RowFilter", "compare", "split_predicate"]
@@ -29,7 +39,7 @@ def split_predicate(predicate: Predicate | None) -> tuple[Predicate | None, Pred
     rows: list[Predicate] = []
     for part in _conjuncts(predicate):
         (rows if _mentions_fields(part) else series).append(part)
-    return _all(series), _all(rows)
+    return conjunction(series), conjunction(rows)
 
 
 def _conjuncts(predicate: Predicate | None) -> list[Predicate]:
@@ -44,12 +54,6 @@ def _mentions_fields(predicate: Predicate) -> bool:
     if isinstance(predicate, And | Or):
         return any(_mentions_fields(part) for part in predicate.parts)
     return isinstance(predicate, FieldCompare | FieldRegex)
-
-
-def _all(parts: list[Predicate]) -> Predicate | None:
-    if not parts:
-        return None
-    return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
 class RowFilter:

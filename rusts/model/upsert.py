@@ -6,7 +6,7 @@ where each point begins; `gather` then makes each column's merged cells.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from rusts.model.batch import Column, SeriesRows
 __all__ = ["gather", "merge_rows", "point_order", "runs_of"]
 
 _RADIX_SERIES = 1 << 16
+
+_Number = TypeVar("_Number", bound=np.integer[Any])
 
 
 def point_order(
@@ -65,17 +67,17 @@ def gather(column: Column, order: npt.NDArray[np.intp] | None, firsts: npt.NDArr
     return Column(column.type, taken.values, None if bool(present.all()) else present)
 
 
-def runs_of(series: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """The runs of a sorted column of series: their series uint32[runs] and starts int64[runs + 1]."""
-    rows = len(series)
+def runs_of(numbers: npt.NDArray[_Number]) -> tuple[npt.NDArray[_Number], npt.NDArray[np.int64]]:
+    """The runs of sorted `numbers`, such as a column of series: each number once, and starts int64[runs + 1]."""
+    rows = len(numbers)
     if rows == 0:
-        return series, np.zeros(1, dtype=np.int64)
-    begins = np.flatnonzero(series[1:] != series[:-1]) + 1
+        return numbers, np.zeros(1, dtype=np.int64)
+    begins = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
     starts = np.empty(len(begins) + 2, dtype=np.int64)
     starts[0] = 0
     starts[1:-1] = begins
     starts[-1] = rows
-    return series[starts[:-1]], starts
+    return numbers[starts[:-1]], starts
 
 
 def merge_rows(series: npt.NDArray[np.uint32], times: npt.NDArray[np.int64], columns: dict[Any, Column]) -> SeriesRows:

@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rusts.model.batch import Column, SeriesRows, concat_columns, empty_column
+from rusts.model.groups import group_series
 from rusts.model.partial import Partial
 from rusts.model.series import TagColumn
 from rusts.model.store import FoldResult, Scan, ScanStats, Store
 from rusts.model.types import FieldType
+from rusts.model.upsert import runs_of
 from rusts.query.functions import cells_of, compute, finish
-from rusts.query.grouping import field_column, group_series, runs, slice_groups, slice_rows
+from rusts.query.grouping import field_column, slice_groups, slice_rows
 from rusts.query.limits import Tracker
 from rusts.query.optimizer import CallStep, FoldStep, Physical, ReduceStep, optimize
 from rusts.query.plan import Plan
@@ -110,7 +112,7 @@ def _fold_table(folded: FoldResult, step: FoldStep, physical: Physical, tracker:
     cells = len(folded.group)
     tracker.buckets(cells)
     tracker.hold(cells * 8 * (2 + len(step.calls)))
-    groups, starts = runs(folded.group)
+    groups, starts = runs_of(folded.group)
     tags = [TagColumn(tag.codes[groups], tag.values) for tag in folded.tags]
     columns: list[Column] = []
     times = _row_times(folded.bucket, physical)
@@ -134,13 +136,14 @@ def _reduce_table(scan: Scan, step: ReduceStep, physical: Physical, tracker: Tra
     assert physical.aggregate is not None
     fields = step.request.fields or ()
     chunks = _gather(scan, tracker)
-    series_groups, tags = group_series(scan.series, physical.group_by)
+    of_series = group_series(scan.series, physical.group_by)
+    tags = of_series.tags
     if not chunks:
         empty = np.zeros(0, dtype=np.int64)
         columns = [empty_column(output.type, 0) for output in physical.outputs]
         return Table(physical.measurement, tags, np.zeros(1, dtype=np.int64), empty, columns)
     times = np.concatenate([chunk.times for chunk in chunks])
-    groups = np.concatenate([series_groups[chunk.series].repeat(np.diff(chunk.starts)) for chunk in chunks])
+    groups = np.concatenate([of_series.of(chunk.series).repeat(np.diff(chunk.starts)) for chunk in chunks])
     window = physical.aggregate.window
     # Within a group, rows in time order are in bucket order as well.
     order = np.lexsort((times, groups))
@@ -157,7 +160,7 @@ def _reduce_table(scan: Scan, step: ReduceStep, physical: Physical, tracker: Tra
         for field in fields
         if field in scan.field_types
     }
-    present, starts = runs(groups[begins])
+    present, starts = runs_of(groups[begins])
     cell_times = _row_times(buckets[begins], physical)
     columns = []
     for call, output in zip(step.calls, physical.outputs, strict=True):

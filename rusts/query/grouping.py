@@ -1,57 +1,23 @@
-"""Groups: which series are in which, where their rows lie, and the slices that a plan takes of them."""
+"""The rows of groups: a field of them as a column, and the slices that a plan takes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import numpy.typing as npt
 
 from rusts.model.batch import Column, SeriesRows, empty_column
-from rusts.model.series import SeriesSet, TagColumn
+from rusts.model.series import TagColumn
 from rusts.model.store import Scan
 from rusts.model.types import FieldType
 from rusts.query.plan import Slice
 from rusts.query.table import Table
 
-__all__ = ["field_column", "group_series", "runs", "slice_groups", "slice_rows"]
+__all__ = ["field_column", "slice_groups", "slice_rows"]
 
 
 def field_column(chunk: SeriesRows, name: str, scan: Scan, type: FieldType | None = None) -> Column:
     """The chunk's column of a field, all null if it has none."""
     column = chunk.columns.get(name)
     return empty_column(type or scan.field_types[name], len(chunk)) if column is None else column
-
-
-def runs(numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The runs of ascending `numbers`: each number once, and int64[runs + 1] where its run begins."""
-    if not len(numbers):
-        return numbers, np.zeros(1, dtype=np.int64)
-    begins = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
-    starts = np.concatenate(([0], begins, [len(numbers)]))
-    return numbers[starts[:-1]], starts
-
-
-def group_series(series: SeriesSet, keys: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[TagColumn]]:
-    """int64[series] the group of each series, and per key the value of each group; sorted by tuple of values."""
-    count = len(series)
-    if not keys:
-        return np.zeros(count, dtype=np.int64), []
-    combined = np.zeros(count, dtype=np.int64)
-    columns = []
-    for key in keys:
-        tag = series.tag(key)
-        used, codes = np.unique(tag.codes, return_inverse=True)
-        values = [tag.values[code] for code in used.tolist()]
-        order = sorted(range(len(values)), key=values.__getitem__)
-        ranks = np.empty(len(order), dtype=np.int64)
-        ranks[order] = np.arange(len(order))
-        columns.append((ranks[codes], [values[i] for i in order]))
-        # Renumbered at each key, so that the product of two stays below series x values.
-        combined = np.unique(combined * max(1, len(order)) + ranks[codes], return_inverse=True)[1]
-    first = np.zeros(int(combined.max(initial=-1)) + 1, dtype=np.int64)
-    first[combined[::-1]] = np.arange(count)[::-1]
-    return combined, [TagColumn(ranks[first].astype(np.uint32), values) for ranks, values in columns]
 
 
 def slice_groups(table: Table, top: Slice) -> Table:

@@ -16,11 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rusts.model.batch import Column, SeriesRows, concat_columns, empty_column
+from rusts.model.groups import Groups, group_series
 from rusts.model.predicate import And, Or, Predicate, TagIn
 from rusts.model.series import SeriesSet, TagColumn
 from rusts.model.store import Scan, ScanStats, Store
 from rusts.model.types import FieldType
-from rusts.query.grouping import field_column, group_series, runs, slice_groups, slice_rows
+from rusts.model.upsert import runs_of
+from rusts.query.grouping import field_column, slice_groups, slice_rows
 from rusts.query.limits import Tracker
 from rusts.query.optimizer import Output, Physical, RowsStep
 from rusts.query.table import Table
@@ -73,8 +75,8 @@ def grouped_rows(store: Store, scan: Scan, step: RowsStep, physical: Physical, t
         part = parts.pop()
         if part is not request:
             scan = store.scan(part)
-        series_groups, tags = group_series(scan.series, physical.group_by)
-        held = _hold_rows(scan, series_groups, tags, physical, tracker)
+        groups = group_series(scan.series, physical.group_by)
+        held = _hold_rows(scan, groups, physical, tracker)
         if scan.stats is not stats:
             _add_stats(stats, scan.stats)
         if held is not None:
@@ -85,24 +87,20 @@ def grouped_rows(store: Store, scan: Scan, step: RowsStep, physical: Physical, t
             # Their order by time is the scan's.
             yield slice_rows(sliced, replace(top, descending=False))
             tracker.release(size)
-        elif len(tags[0].codes) > 1:
-            parts += [replace(part, predicate=each) for each in _halves(request.predicate, physical.group_by, tags)]
+        elif groups.count > 1:
+            parts += [
+                replace(part, predicate=each) for each in _halves(request.predicate, physical.group_by, groups.tags)
+            ]
         elif skip:
             skip -= 1
         else:
             whole = store.scan(part)
-            yield from plain_rows(whole, physical, tags)
+            yield from plain_rows(whole, physical, groups.tags)
             _add_stats(stats, whole.stats)
             left = None if left is None else left - 1
 
 
-def _hold_rows(
-    scan: Scan,
-    series_groups: npt.NDArray[np.int64],
-    tags: Sequence[TagColumn],
-    physical: Physical,
-    tracker: Tracker,
-) -> tuple[Table, int] | None:
+def _hold_rows(scan: Scan, of_series: Groups, physical: Physical, tracker: Tracker) -> tuple[Table, int] | None:
     """The scan's rows by group and the bytes held for them; None if they pass `PART_BYTES`.
 
     Only the rows that the limit can let through are kept while the scan goes on.
@@ -110,14 +108,14 @@ def _hold_rows(
     top = physical.slice
     words = _tag_values(scan.series, physical.outputs)
     wanted = None if top.limit is None else top.offset + top.limit
-    seen = np.zeros(len(tags[0].codes), dtype=np.int64)
+    seen = np.zeros(of_series.count, dtype=np.int64)
     kept: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[Column]]] = []
     size = 0
     for chunk in scan:
-        of_rows = series_groups[chunk.series].repeat(np.diff(chunk.starts))
+        of_rows = of_series.of(chunk.series).repeat(np.diff(chunk.starts))
         order = np.lexsort((-chunk.times if top.descending else chunk.times, of_rows))
         if wanted is not None:
-            present, starts = runs(of_rows[order])
+            present, starts = runs_of(of_rows[order])
             counts = np.diff(starts)
             rank = np.arange(len(order)) - np.repeat(starts[:-1] - seen[present], counts)
             seen[present] += counts
@@ -139,10 +137,10 @@ def _hold_rows(
     of_rows = np.concatenate([part[0] for part in kept])
     # Chunks come in time order and each is sorted, so a stable sort by group keeps the time order.
     order = np.argsort(of_rows, kind="stable")
-    present, starts = runs(of_rows[order])
+    present, starts = runs_of(of_rows[order])
     times = np.concatenate([part[1] for part in kept])[order]
     columns = [concat_columns([part[2][i] for part in kept]).take(order) for i in range(len(physical.outputs))]
-    groups = [TagColumn(tag.codes[present], tag.values) for tag in tags]
+    groups = [TagColumn(tag.codes[present], tag.values) for tag in of_series.tags]
     return Table(physical.measurement, groups, starts, times, columns), size
 
 

@@ -46,7 +46,6 @@ from rusts.segment.stats import ChunkStats, RunStats, expand, value_of
 
 __all__ = [
     "Directory",
-    "FieldBounds",
     "Section",
     "SectionDescription",
     "SegmentDescription",
@@ -78,21 +77,6 @@ class Directory:
     def nbytes(self) -> int:
         """Bytes of memory that the arrays take."""
         return self.series.nbytes + self.starts.nbytes + self.low.nbytes + self.high.nbytes
-
-
-@dataclass(frozen=True, slots=True)
-class FieldBounds:
-    """What the footer knows of one field in each of n batches.
-
-    `present` bool[n]: some row of the batch has a value; `nulls` int64[n] rows without one; `bounded` bool[n]:
-    `min` and `max` (the field's dtype) are set there. They leave NaN out.
-    """
-
-    present: npt.NDArray[np.bool_]
-    nulls: npt.NDArray[np.int64]
-    bounded: npt.NDArray[np.bool_]
-    min: npt.NDArray[Any]
-    max: npt.NDArray[Any]
 
 
 class SegmentReader:
@@ -236,16 +220,6 @@ class Section:
         """int64[n + 1]: where each run begins in the section's rows."""
         return self.directory().starts
 
-    @property
-    def run_min(self) -> npt.NDArray[np.int64]:
-        """int64[n]: the first time of each run."""
-        return self.directory().low
-
-    @property
-    def run_max(self) -> npt.NDArray[np.int64]:
-        """int64[n]: the last time of each run."""
-        return self.directory().high
-
     def _read_directory(self) -> Directory:
         record = self._one(ChunkRole.DIRECTORY)
         series, rows, low, high = self._arrays(record, 4, 32 * self.series_count + 1024)
@@ -346,26 +320,6 @@ class Section:
         record = self._times_record(batch)
         low, high = value_of(FieldType.INTEGER, record.min), value_of(FieldType.INTEGER, record.max)
         return int(low), int(high)
-
-    def field_bounds(self, field: int) -> FieldBounds:
-        """`chunk_stats` of a numeric field for all batches at once."""
-        type = self.fields[field][1]
-        dtype = {FieldType.FLOAT: np.float64, FieldType.UNSIGNED: np.uint64}.get(type, np.int64)
-        lines = self._grid[self._columns[field]]
-        present = lines != _ABSENT
-        chunks = self._chunks[np.where(present, lines, 0)]
-        return FieldBounds(
-            present,
-            np.where(present, chunks["nulls"].astype(np.int64), self._batch_sizes()),
-            present & (chunks["flags"] & ChunkFlag.BOUNDED != 0),
-            np.ascontiguousarray(chunks["min"]).view(dtype),
-            np.ascontiguousarray(chunks["max"]).view(dtype),
-        )
-
-    def _batch_sizes(self) -> npt.NDArray[np.int64]:
-        sizes = np.full(self.batches, self.batch_rows, dtype=np.int64)
-        sizes[-1:] = self.rows - self.batch_rows * (self.batches - 1)
-        return sizes
 
     # The rows.
 

@@ -93,7 +93,7 @@ def random_predicate(rng: random.Random, names: list[str], depth: int = 0) -> Pr
 def random_range(rng: random.Random, world: World) -> TimeRange:
     if rng.random() < 0.3:
         return TimeRange(MIN_TIME, MAX_TIME + 1)
-    times = [int(s.section.run_min[0]) for s in world.segments] or [0]
+    times = [int(s.section.directory().low[0]) for s in world.segments] or [0]
     start = rng.choice(times) + rng.randint(-30, 60)
     return TimeRange(start, start + rng.choice([0, 1, 30, 300]))
 

@@ -124,8 +124,8 @@ def check_rows(section: Section, rows: SeriesRows, batch_rows: int) -> None:
     assert section.rows == len(rows)
     assert np.array_equal(section.series, rows.series)
     assert np.array_equal(section.starts, rows.starts)
-    assert np.array_equal(section.run_min, rows.times[rows.starts[:-1]])
-    assert np.array_equal(section.run_max, rows.times[rows.starts[1:] - 1])
+    assert np.array_equal(section.directory().low, rows.times[rows.starts[:-1]])
+    assert np.array_equal(section.directory().high, rows.times[rows.starts[1:] - 1])
     numbers, table = section.keys()
     assert numbers is section.series
     wanted_keys = keys(rows.series)
@@ -160,27 +160,21 @@ def present(column: Column) -> npt.NDArray[Any]:
 
 
 def check_chunk_stats(section: Section, id: int, rows: SeriesRows) -> None:
-    bounds = section.field_bounds(id) if section.fields[id][1].numeric else None
     for batch in range(section.batches):
         cut = rows.columns[id].slice(batch * section.batch_rows, min(len(rows), (batch + 1) * section.batch_rows))
         stats = section.chunk_stats(id, batch)
         there = int(np.count_nonzero(cut.valid()))
-        if bounds is not None:
-            assert bounds.present[batch] == (stats is not None)
-            assert bounds.nulls[batch] == len(cut) - there
         if stats is None:
             assert there == 0
             continue
         assert stats.nulls == len(cut) - there
-        if bounds is None:
+        if not cut.type.numeric:
             assert stats[1:] == (None, None)
             continue
         values = present(cut)
         values = values[~np.isnan(values)] if cut.type is FieldType.FLOAT else values
-        assert bounds.bounded[batch] == (len(values) > 0)
         if len(values):
             assert (stats.min, stats.max) == (values.min(), values.max())
-            assert (bounds.min[batch], bounds.max[batch]) == (values.min(), values.max())
         else:
             assert stats[1:] == (None, None)
 

@@ -46,8 +46,6 @@ class FakeSection:
         self.batch_rows = batch_rows
         self.series, self.starts = rows.series, rows.starts
         self.series_count = len(rows.series)
-        self.run_min = rows.times[rows.starts[:-1]]
-        self.run_max = rows.times[rows.starts[1:] - 1]
         self.read: list[tuple[int | str, int]] = []
         """What was decoded: a field's id or "times", and the batch."""
         self.damaged: set[int | str] = set()
@@ -91,7 +89,8 @@ class FakeSection:
         return int(times.min()), int(times.max())
 
     def directory(self) -> Directory:
-        return Directory(self._rows.series, self._rows.starts, self.run_min, self.run_max)
+        times, starts = self._rows.times, self._rows.starts
+        return Directory(self._rows.series, starts, times[starts[:-1]], times[starts[1:] - 1])
 
     def might_have_series(self, key: bytes) -> bool:
         return True

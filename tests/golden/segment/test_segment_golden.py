@@ -167,8 +167,8 @@ def test_everything_is_read(name: str) -> None:
 def check_directory(section: Section, rows: SeriesRows) -> None:
     assert np.array_equal(section.series, rows.series)
     assert np.array_equal(section.starts, rows.starts)
-    assert np.array_equal(section.run_min, rows.times[rows.starts[:-1]])
-    assert np.array_equal(section.run_max, rows.times[rows.starts[1:] - 1])
+    assert np.array_equal(section.directory().low, rows.times[rows.starts[:-1]])
+    assert np.array_equal(section.directory().high, rows.times[rows.starts[1:] - 1])
     _, table = section.keys()
     assert [table[i] for i in range(len(table))] == [key_of(n) for n in rows.series.tolist()]
     assert all(section.might_have_series(key_of(n)) for n in rows.series.tolist())

@@ -82,20 +82,14 @@ def test_a_long_footer_is_read_whole(tmp_path: Path) -> None:
     assert reader.sections[5].name == "m5"
 
 
-def test_bounds_of_all_batches_at_once(tmp_path: Path) -> None:
+def test_bounds_of_each_batch(tmp_path: Path) -> None:
     path = str(tmp_path / "1.seg")
     rows = BATCH_ROWS + 10
     points = {(1, t): {11: t} | ({12: 0.5 * t} if t >= BATCH_ROWS + 5 else {}) for t in range(rows)}
     write(path, [section_of([rows_of(points, TYPES)])])
     section = open_segment(path).sections[7]
-    bounds = section.field_bounds(11)
-    assert bounds.min.tolist() == [0, BATCH_ROWS]
-    assert bounds.max.tolist() == [BATCH_ROWS - 1, rows - 1]
-    assert bounds.nulls.tolist() == [0, 0]
-    bounds = section.field_bounds(12)
-    assert bounds.present.tolist() == bounds.bounded.tolist() == [False, True]
-    assert bounds.nulls.tolist() == [BATCH_ROWS, 5]
-    assert bounds.max[1] == 0.5 * (rows - 1)
+    assert section.chunk_stats(11, 0) == (0, 0, BATCH_ROWS - 1)
+    assert section.chunk_stats(11, 1) == (0, BATCH_ROWS, rows - 1)
     assert section.chunk_stats(12, 0) is None
     assert section.chunk_stats(12, 1) == (5, 0.5 * (BATCH_ROWS + 5), 0.5 * (rows - 1))
 

@@ -64,8 +64,8 @@ def test_what_was_written_is_read(tmp_path: Path, policy: object) -> None:
     assert section.series.tolist() == [3, 4, 9]
     assert section.series.dtype == np.uint32
     assert section.starts.tolist() == [0, 2, 3, 4]
-    assert section.run_min.tolist() == [-5, 7, 1]
-    assert section.run_max.tolist() == [7, 7, 1]
+    assert section.directory().low.tolist() == [-5, 7, 1]
+    assert section.directory().high.tolist() == [7, 7, 1]
     numbers, keys = section.keys()
     assert [keys[i] for i in range(3)] == [key_of(n) for n in numbers.tolist()] == [key_of(n) for n in (3, 4, 9)]
     assert reader.verify() == []

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rusts.engine.view import Matched
-from rusts.model.series import TagColumn
+from rusts.model.series import SeriesSet, TagColumn
 
 __all__ = ["Groups", "group_series"]
 
@@ -20,7 +19,7 @@ _FEW: Final = 1 << 10
 
 
 class Groups:
-    """`count` groups; `of` int64[series] is the group of each matched series, None if each is its own group.
+    """`count` groups; `of` int64[series] is the group of each series of the set, None if each is its own group.
 
     Group g has for key i the value ``tags[i].values[tags[i].codes[g]]``.
     """
@@ -32,24 +31,24 @@ class Groups:
         self.tags = tags
         self._of = of
 
-    def of(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """int64[n]: the group of each series, by its position in the matched set."""
-        return positions if self._of is None else self._of[positions]
+    def of(self, numbers: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        """int64[n]: the group of each series, by its number in the set."""
+        return numbers.astype(np.int64, copy=False) if self._of is None else self._of[numbers]
 
 
-def group_series(matched: Matched, keys: Sequence[str] | None) -> Groups:
-    """Group the matched series by the tags `keys`; None = every series is a group.
+def group_series(series: SeriesSet, keys: Sequence[str] | None) -> Groups:
+    """Group the series by the tags `keys`; None = every series is a group.
 
     Groups are sorted by their tuple of values, in the order of the UTF-8 bytes.
     """
     if keys is None:
-        return Groups(len(matched), [], None)
-    if not keys or len(matched) == 0:
+        return Groups(len(series), [], None)
+    if not keys or len(series) == 0:
         empty = [TagColumn(np.empty(0, dtype=np.uint32), [""]) for _ in keys]
-        return Groups(min(1, len(matched)), empty, np.zeros(len(matched), dtype=np.int64))
+        return Groups(min(1, len(series)), empty, np.zeros(len(series), dtype=np.int64))
     ranks: list[npt.NDArray[np.int64]] = []
     used: list[npt.NDArray[np.int64]] = []
-    columns = [matched.tag(key) for key in keys]
+    columns = [series.tag(key) for key in keys]
     for column in columns:
         codes, inverse = _distinct(column.codes.astype(np.int64), len(column.values))
         order = _sorted_texts(column.values, codes)
