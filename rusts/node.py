@@ -28,6 +28,9 @@ from rusts.wal.sync import LogMode
 
 __all__ = ["Node", "Storage"]
 
+BACKLOG: Final = 2048
+"""Connections that may wait to be accepted."""
+
 _STEP_SECONDS: Final = 1.0
 _BODY_SHARE: Final = 8
 _BODIES_MAX: Final = 256 << 20

@@ -6,33 +6,24 @@ address or the data directory, with one line on standard error that says which.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import gc
+import importlib
 import os
-import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import click
-import uvicorn
-import uvloop
-from starlette.types import ASGIApp
 
 from rusts import __version__, config, errors, kernels, logging
-from rusts.api.app import App, create_app
-from rusts.api.fastwrite import FastWriteProtocol
 from rusts.files import OsFiles
-from rusts.node import Node
+from rusts.node import BACKLOG, Node
 
 __all__ = ["main", "version_text"]
 
 EXIT_CANNOT_START: Final = 2
 
-_KEEP_ALIVE_SECONDS: Final = 300
-_BACKLOG: Final = 2048
 
 log = logging.get_logger("rusts.server")
 
@@ -111,8 +102,9 @@ def _serve(settings: config.Settings) -> int:
         log.warning("compiled kernels are older than their sources: build them again", kernels=" ".join(old))
     node.start()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(create_app(node), node, listener))
+        # Imported only now: a tenth of a second in which the log is being replayed already.
+        serve = importlib.import_module("rusts.api.serve").serve
+        serve(node, listener)
     finally:
         log.info("stopping: flushing what is in memory")
         node.close()
@@ -133,7 +125,7 @@ def _bind(address: config.Address) -> tuple[socket.socket | None, str]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
         # Taken for good: another process may have bound it too, with the same option, until one of us listens.
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as problem:
         listener.close()
         return None, str(problem.strerror)
@@ -145,64 +137,6 @@ def _check_directory_is_free(path: str) -> None:
     if os.path.isdir(path):
         with contextlib.suppress(OSError):
             OsFiles().lock(path).release()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, but for the signals: it would raise them again, and so end the process before the flush."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            # A second signal, while the node flushes, must not cut it short.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)
-
-    def _stop(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-
-async def _run(app: ASGIApp, node: Node, listener: socket.socket) -> None:
-    """Serve until a signal; requests under way are finished first."""
-    settings = node.settings
-    server = _Server(
-        uvicorn.Config(
-            app,
-            # The access log sees what passes the application; the short way does not.
-            http=FastWriteProtocol if isinstance(app, App) else "httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
-            backlog=_BACKLOG,
-        )
-    )
-    # What start-up made lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    host, port = listener.getsockname()[:2]
-    log.info(
-        "serving",
-        bind=str(config.Address(host, port)),
-        data_dir=os.path.abspath(settings.data_dir),
-        wal_mode=settings.wal_mode,
-        version=__version__,
-        kernels=kernels.summary(),
-        pid=os.getpid(),
-    )
-    await server.serve(sockets=[listener])
 
 
 if __name__ == "__main__":

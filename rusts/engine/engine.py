@@ -332,6 +332,9 @@ class Engine:
         """Wait for a memtable to be due, and flush every one that is."""
         self._flush_wanted.wait(timeout)
         self._flush_wanted.clear()
+        if not self._replayed.is_set():
+            self._replayed.wait(timeout)
+            return
         if self.log.failed:
             self._restart_log()
         self._seal_aged()

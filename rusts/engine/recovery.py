@@ -342,11 +342,17 @@ class Replay:
                 data.sealed.append(Sealed(data.replayed, self._starts.pop(key), end))
                 data.replayed = None
         if full:
-            # Flushed here, not by the flush worker, so that replay never outruns it. While the disk takes
-            # nothing, replay goes on for as long as memory lasts.
-            buffer = engine.budget.write_buffer
-            while not engine.try_flush() and buffer.used > buffer.limit:
-                engine.clock.sleep(RETRY_SECONDS)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Flush what is sealed once it fills the replay pool: until then replay is quicker without.
+
+        While the disk takes nothing, replay goes on for as long as memory lasts.
+        """
+        engine = self._engine
+        buffer = engine.budget.write_buffer
+        while buffer.used > engine.budget.replay.limit and not engine.try_flush() and buffer.used > buffer.limit:
+            engine.clock.sleep(RETRY_SECONDS)
 
     def _named(self, rows: Rows) -> Rows | None:
         """The rows and columns whose names are known."""
