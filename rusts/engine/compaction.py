@@ -19,6 +19,7 @@ from rusts.engine.partition import Partition
 from rusts.engine.segments import Segment
 from rusts.engine.sources import UNREADABLE
 from rusts.errors import Corruption
+from rusts.logging import get_logger
 from rusts.model.batch import Column, SeriesRows, concat_columns, empty_column
 from rusts.model.types import FieldType, Stamp
 from rusts.model.upsert import merge_rows
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from rusts.engine.policydata import PolicyData
 
 __all__ = ["MIN_FILES", "compact_once", "plan"]
+
+logger = get_logger("rusts.engine")
 
 MIN_FILES: Final = 4
 """So many neighbours of like size are worth merging."""
@@ -153,6 +156,7 @@ def _merge(engine: Engine, data: PolicyData, segments: list[Segment]) -> None:
         data.segments = [*data.segments[:at], Segment(merged, engine.readers), *rest]
     for segment in segments:
         segment.replaced()
+    logger.debug("merged", segments=len(entries), into=merged.file_name, rows=merged.rows, bytes=merged.bytes)
     engine.counters.compactions += 1
     engine.counters.compacted_bytes += merged.bytes
 

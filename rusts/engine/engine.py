@@ -422,6 +422,14 @@ class Engine:
             data.segments += [Segment(e, self.readers) for e in entries]
             self.budget.write_buffer.used -= sealed.memtable.nbytes
         self.counters.flushes += 1
+        logger.debug(
+            "flushed",
+            database=data.database,
+            policy=data.policy,
+            points=sealed.memtable.points,
+            segments=len(entries),
+            bytes=sum(e.bytes for e in entries),
+        )
         self.release_log()
 
     def release_log(self) -> None:
