@@ -12,6 +12,7 @@ from starlette.requests import Request
 from rusts import __version__, errors
 from rusts.api import figures
 from rusts.api.errors import Answer, json_answer
+from rusts.api.ingest import Ingest
 from rusts.api.middleware import INFLUXDB_VERSION
 from rusts.api.writes import query_parameters
 from rusts.model.time import format_rfc3339
@@ -27,8 +28,9 @@ _JSON_TYPE: Final = (b"content-type", b"application/json")
 class Admin:
     """The handlers; each takes a request and gives its answer."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, ingest: Ingest) -> None:
         self._node = node
+        self._ingest = ingest
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         """`work` may wait for a disk or a lock, so it does not run on the event loop."""
@@ -46,7 +48,7 @@ class Admin:
 
         InfluxDB's own clients look for "pass"; everyone else is told "healthy".
         """
-        checks = await self._on_thread(self._node.health)
+        checks = [*await self._on_thread(self._node.health), self._ingest.check()]
         failed = [check for check in checks if not check.ok]
         words = (
             ("pass", "fail")

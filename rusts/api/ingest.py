@@ -21,6 +21,7 @@ from rusts.api.body import BodyBudget, inflate
 from rusts.api.errors import BodyTooLarge
 from rusts.api.reports import Report, report_bodies
 from rusts.clock import Clock
+from rusts.engine.maintenance import Check
 from rusts.engine.rejects import Rejected
 from rusts.lineprotocol import parser
 from rusts.logging import get_logger, request_context
@@ -48,6 +49,8 @@ _INFLATED_KEPT: Final = 32 << 20
 _QUEUED: Final = 512
 """Large bodies that may wait for the ingest thread."""
 
+_REMEMBERED: Final = 10.0
+"""Seconds for which a write that the disk refused makes the server unwell, unless a later one is accepted."""
 
 logger = get_logger("rusts.api.ingest")
 
@@ -143,6 +146,7 @@ class Ingest:
         self._last_now = 0
         self._arrived = 0
         self._queued = 0
+        self._refused: tuple[float, str] | None = None
         self.budget = BodyBudget(budget)
         self._loop: asyncio.AbstractEventLoop
         self._mailbox = _Mailbox()
@@ -155,6 +159,24 @@ class Ingest:
         """The time of points without one: distinct for each body before it is cut to the precision."""
         self._last_now = now = max(self._clock.now_ns(), self._last_now + 1)
         return now - now % unit if unit > 1 else now
+
+    def has_database(self, name: str) -> bool:
+        """Whether a database is called so."""
+        return name in self._store.databases()
+
+    def check(self) -> Check:
+        """Whether the log takes writes, by what became of the last ones. Called from any thread."""
+        refused = self._refused
+        if refused is None or (age := self._clock.monotonic() - refused[0]) > _REMEMBERED:
+            return Check("writes", True, "ok")
+        return Check("writes", False, f"refused {age:.0f} s ago: {refused[1]}")
+
+    def _settled(self, problem: Exception | None) -> None:
+        """Points were accepted, or not. Called from any thread: each looks at one reference, or replaces it."""
+        if problem is None:
+            self._refused = None
+        elif isinstance(problem, errors.DiskFull | errors.LogUnavailable):
+            self._refused = self._clock.monotonic(), str(problem)
 
     # -- small bodies
 
@@ -217,7 +239,8 @@ class Ingest:
                 done, rejects = None, []
             else:
                 written = self._store.write(database, policy, parsed.batches)
-                done, rejects = written.commit, written.rejects
+                # A write whose points were all dropped has not come to the log.
+                done, rejects = written.commit if written.accepted else None, written.rejects
             if parsed.errors or rejects:
                 reports = [report or None for report in report_bodies(buffer, ends, parsed, rejects)]
                 self._note(database, filter(None, reports))
@@ -229,13 +252,17 @@ class Ingest:
         except Exception as problem:
             self._fail(waiting, problem)
         else:
-            if done is None or done.done():
+            if done is None:
+                self._succeed(waiting, reports)
+            elif done.done():
+                self._refused = None
                 self._succeed(waiting, reports)
             else:
+                # Also where the log has failed already: `done` is true of what holds, so it cannot tell that.
                 done.add_done_callback(lambda problem: self._committed(waiting, reports, problem))
 
     def _require_database(self, database: str) -> None:
-        if database not in self._store.databases():
+        if not self.has_database(database):
             raise errors.DatabaseNotFound(database)
 
     def _create_first(self, group: tuple[str, str | None, bool], waiting: list[_Pending]) -> None:
@@ -265,6 +292,7 @@ class Ingest:
                 _settle(one.outcome, report, None)
 
     def _fail(self, waiting: list[_Pending], problem: Exception) -> None:
+        self._settled(problem)
         for one in waiting:
             _settle(one.outcome, None, problem)
 
@@ -272,6 +300,7 @@ class Ingest:
         self, waiting: list[_Pending], reports: Sequence[Report | None] | None, problem: Exception | None
     ) -> None:
         """The log has settled the write. Called from the log's thread."""
+        self._settled(problem)
         for i, one in enumerate(waiting):
             self._mailbox.put(one.outcome, reports[i] if reports else None, problem)
 
@@ -309,9 +338,16 @@ class Ingest:
                 if report is not None:
                     self._note(target.database, [report])
             except Exception as problem:
+                self._settled(problem)
                 self._mailbox.put(outcome, None, problem)
             else:
-                _after(commits, lambda problem: self._mailbox.put(outcome, report, problem))
+
+                def settled(problem: Exception | None) -> None:
+                    if commits:
+                        self._settled(problem)
+                    self._mailbox.put(outcome, report, problem)
+
+                _after(commits, settled)
 
     def _write_slices(self, target: Target, chunks: Iterator[bytes], now: int) -> tuple[Report | None, list[Commit]]:
         total = Report()
@@ -326,7 +362,8 @@ class Ingest:
             rejects: Sequence[Reject] = ()
             if parsed.batches:
                 written = self._write(target, parsed.batches)
-                commits.append(written.commit)
+                if written.accepted:
+                    commits.append(written.commit)
                 rejects = written.rejects
             else:
                 self._require(target)
@@ -350,7 +387,7 @@ class Ingest:
         written = self._write(target, parsed.batches)
         report = report_bodies(buffer, [len(buffer)], parsed, written.rejects)[0]
         report.accepted = written.accepted
-        return (report or None), [written.commit]
+        return (report or None), [written.commit] if written.accepted else []
 
     def _write(self, target: Target, batches: Sequence[Batch]) -> WriteOutcome:
         """Write in the ingest thread, where the database may be made first."""
@@ -414,9 +451,11 @@ def _inflate_checked(pieces: list[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _after(commits: Sequence[Commit], call: Callable[[Exception | None], None]) -> None:
-    """Call `call` once, when every one of `commits` is settled: with the first problem, or None."""
-    waiting = [commit for commit in commits if not commit.done()]
-    if not waiting:
+    """Call `call` once, when every one of `commits` is settled: with the first problem, or None.
+
+    Each is asked by a callback, which is called at once if it is settled: only that tells of a failure.
+    """
+    if not commits:
         call(None)
         return
     problems: list[Exception | None] = []
@@ -425,9 +464,9 @@ def _after(commits: Sequence[Commit], call: Callable[[Exception | None], None]) 
     def settled(problem: Exception | None) -> None:
         with lock:
             problems.append(problem)
-            complete = len(problems) == len(waiting)
+            complete = len(problems) == len(commits)
         if complete:
             call(next(filter(None, problems), None))
 
-    for commit in waiting:
+    for commit in commits:
         commit.add_done_callback(settled)

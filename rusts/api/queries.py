@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gzip
+import re
 import time
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -18,7 +20,7 @@ from rusts import errors, jsonquery, query
 from rusts.api import encode, statements
 from rusts.api.body import BodyBudget, inflate, read_rest
 from rusts.api.doors import Reply
-from rusts.api.errors import Answer, Header, json_answer, v1_error
+from rusts.api.errors import Answer, BodyTooLarge, Header, json_answer, v1_error
 from rusts.api.middleware import Incoming
 from rusts.api.writes import query_parameters
 from rusts.logging import get_logger
@@ -31,6 +33,12 @@ __all__ = ["Queries"]
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 _INFLUXQL: Final = "application/vnd.influxql"
+_JSON_OBJECT: Final = re.compile(rb"\s*\{")
+"""How a body begins that is JSON, whatever the client calls it: curl says "form" of any body."""
+_MAX_TEXT: Final = 1 << 20
+"""Bytes of a form, or of statements: they are read on the event loop."""
+
+_GZIPPED: Final[tuple[Header, ...]] = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
 _T = TypeVar("_T")
 _Encoder = Callable[[query.Result], Iterator[bytes]]
@@ -63,13 +71,13 @@ class Queries:
             body = await self._body(request)
             if kind == _MULTIPART:
                 parameters |= await _multipart(request, body)
-            elif kind == _FORM:
-                # A member of the body beats the same one in the URL. curl says "form" of any body.
-                parameters |= query_parameters(body)
+            elif kind == _FORM and not _JSON_OBJECT.match(body):
+                # A member of the body beats the same one in the URL.
+                parameters |= query_parameters(_limited(body))
         pretty = parameters.get("pretty") == "true"
-        text = (parameters.get("q") or (body.decode("utf-8", "replace") if kind == _INFLUXQL else "")).strip()
-        if text:
-            return await self._statements(request, text, pretty)
+        text = parameters.get("q") or (_limited(body).decode("utf-8", "replace") if kind == _INFLUXQL else "")
+        if text := text.strip():
+            return await self._statements(request, text, parameters.get("async") == "true", pretty)
         if b'"measurement"' in body:
             return await self._json(request, body, parameters, pretty)
         accept = request.headers.get("accept", "").encode("latin-1")
@@ -82,11 +90,23 @@ class Queries:
             pieces = list(inflate(pieces, self._max_body))
         return b"".join(pieces)
 
-    async def _statements(self, request: Request, text: str, pretty: bool) -> Answer:
-        loop = asyncio.get_running_loop()
+    async def _statements(self, request: Request, text: str, at_once: bool, pretty: bool) -> Answer:
+        """Run InfluxQL; with `at_once`, answer before that."""
+        found = statements.parse(text)
         reading = request.method == "GET"
-        run = lambda: statements.execute(self._node.store, text, reading=reading)  # noqa: E731
-        return json_answer(200, await loop.run_in_executor(self._node.admin, run), pretty=pretty)
+        run = lambda: statements.execute(self._node.store, found, reading=reading)  # noqa: E731
+        done = asyncio.get_running_loop().run_in_executor(self._node.admin, run)
+        if at_once:
+            done.add_done_callback(_tell_failure)
+            return Answer(204, headers=((b"content-type", b"application/json"),))
+        results = await done
+        if request.headers.get("accept") in ("text/csv", "application/csv"):
+            answer = Answer(200, statements.as_csv(results), ((b"content-type", encode.CSV_TYPE.encode()),))
+        else:
+            answer = json_answer(200, results, pretty=pretty)
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return answer
+        return Answer(200, gzip.compress(answer.body, 6, mtime=0), (*answer.headers, *_GZIPPED))
 
     async def _json(self, request: Request, body: bytes, parameters: dict[str, str], pretty: bool) -> Reply:
         accept = request.headers.get("accept", "")
@@ -109,6 +129,23 @@ class Queries:
         finally:
             self._latency.observe(time.perf_counter() - began)
         return answer
+
+
+def _limited(body: bytes) -> bytes:
+    """`body`, if it can be read on the event loop. Raises BodyTooLarge."""
+    if len(body) > _MAX_TEXT:
+        raise BodyTooLarge(_MAX_TEXT)
+    return body
+
+
+def _tell_failure(done: asyncio.Future[dict[str, Any]]) -> None:
+    """Nobody waits for these statements: what went wrong is logged."""
+    if (problem := done.exception()) is not None:
+        logger.error("statements failed that were to be run later", exc_info=problem)
+        return
+    for result in done.result().get("results", ()):
+        if "error" in result:
+            logger.warning("a statement failed that was to be run later", error=result["error"])
 
 
 async def _multipart(request: Request, body: bytes) -> dict[str, str]:
@@ -142,7 +179,7 @@ class _Streamed:
         self._headers: list[Header] = [(b"content-type", content.encode())]
         self._deflate = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS) if gzip else None
         if gzip:
-            self._headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+            self._headers += _GZIPPED
         self._pieces: Iterator[bytes] = iter(())
         self._first: list[bytes] = []
         self._ended = False

@@ -49,7 +49,7 @@ async def _no_flux(request: Request) -> Answer:
 def routes(node: Node, ingest: Ingest) -> Iterator[Route]:
     """The table of `node`'s routes."""
     settings = node.settings
-    admin = Admin(node)
+    admin = Admin(node, ingest)
     requests = node.metrics.counter("rusts_write_requests", "Writes by dialect and status", ("dialect", "status"))
     received = node.metrics.counter("rusts_write_bytes", "Bytes of write bodies as sent", ("dialect",))
     latency = node.metrics.histogram("rusts_query_seconds", "Time to the first bytes of a query's answer", ("api",))

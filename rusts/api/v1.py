@@ -52,11 +52,14 @@ class V1Writes:
         """Read ``db``, ``rp``, ``precision``, ``consistency``, ``pretty``; the database counts first, as in 1.x."""
         parameters = query_parameters(query)
         pretty = parameters.get("pretty") == "true"
+        database = parameters.get("db") or self._default
 
         def refuse(text: str) -> WriteRequest:
-            return WriteRequest(None, v1_error(400, text, pretty=pretty))
+            def refusal(incoming: Incoming) -> Answer:
+                return v1_error(400, text, accept=incoming.accept, pretty=pretty)
 
-        database = parameters.get("db") or self._default
+            return WriteRequest(None, refusal, pretty=pretty, needs=None if self._create else database)
+
         if database is None:
             return refuse("database is required")
         precision = parameters.get("precision", "ns")

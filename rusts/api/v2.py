@@ -29,11 +29,11 @@ class V2Writes:
         bucket = parameters.get("bucket", "")
         database, _, policy = bucket.partition("/")
         if not database:
-            return WriteRequest(None, v2_error(404, "bucket not found"))
+            return WriteRequest(None, lambda _: v2_error(404, "bucket not found"))
         precision = parameters.get("precision", "ns")
         if precision not in _PRECISIONS:
             text = "invalid precision; valid precision units are ns, us, ms, and s"
-            return WriteRequest(None, v2_error(400, text))
+            return WriteRequest(None, lambda _: v2_error(400, text))
         return WriteRequest(Target(database, policy or None, _PRECISIONS[precision], create=True))
 
     def encoding_refusal(self, encoding: bytes) -> Answer | None:

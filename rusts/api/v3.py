@@ -36,6 +36,10 @@ def _fault(fault: LineFault) -> dict[str, Any]:
     return {"error_message": fault.reason, "line_number": fault.line, "original_line": fault.head[:_HEAD]}
 
 
+def _refused(answer: Answer) -> WriteRequest:
+    return WriteRequest(None, lambda _: answer)
+
+
 class V3Writes:
     """The dialect of ``/api/v3/write_lp``."""
 
@@ -45,22 +49,20 @@ class V3Writes:
     def request(self, query: bytes) -> WriteRequest:
         """Read ``db``, ``precision``, ``accept_partial``, ``no_sync`` (allowed, and without effect)."""
         if not query:
-            return WriteRequest(None, v3_error(400, "missing query parameter 'db'"))
+            return _refused(v3_error(400, "missing query parameter 'db'"))
         parameters = query_parameters(query)
         database = parameters.get("db")
         if database is None:
-            return WriteRequest(None, v3_error(400, "serde error: missing field `db`"))
+            return _refused(v3_error(400, "serde error: missing field `db`"))
         if _NAME.fullmatch(database) is None:
-            return WriteRequest(None, json_answer(400, {"error": _BAD_NAME}))
+            return _refused(json_answer(400, {"error": _BAD_NAME}))
         precision = parameters.get("precision", "auto")
         if precision not in _PRECISIONS:
             text = f"serde error: unknown variant `{precision}`, expected one of {', '.join(_PRECISIONS)}"
-            return WriteRequest(None, v3_error(400, text))
+            return _refused(v3_error(400, text))
         for name in ("accept_partial", "no_sync"):
             if parameters.get(name, "true") not in _FLAGS:
-                return WriteRequest(
-                    None, v3_error(400, f"serde error: {name}: provided string was not `true` or `false`")
-                )
+                return _refused(v3_error(400, f"serde error: {name}: provided string was not `true` or `false`"))
         atomic = not _FLAGS[parameters.get("accept_partial", "true")]
         name, _, policy = database.partition("/")
         return WriteRequest(Target(name, policy or None, _PRECISIONS[precision], create=True, atomic=atomic))

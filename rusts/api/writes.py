@@ -7,6 +7,7 @@ the headers of a 204 are ready but for the request's id.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
@@ -15,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from rusts import errors
 from rusts.api.body import ClientGone, inflate_small, read_rest
-from rusts.api.errors import Answer, BodyTooLarge, Header
+from rusts.api.errors import Answer, BadBody, BodyTooLarge, Header
 from rusts.api.ingest import SMALL_BODY, Ingest, Target
 from rusts.api.middleware import Incoming, send_answer
 from rusts.api.reports import Report
@@ -36,14 +37,25 @@ logger = get_logger(_ROOM)
 
 
 class WriteRequest:
-    """What the query string of a write asks for: a target, or the answer that refuses it."""
+    """What the query string of a write asks for: a target, or what refuses it.
 
-    __slots__ = ("pretty", "refusal", "target")
+    `needs` names a database whose absence is told before anything else that is wrong with the request.
+    """
 
-    def __init__(self, target: Target | None, refusal: Answer | None = None, *, pretty: bool = False) -> None:
+    __slots__ = ("needs", "pretty", "refusal", "target")
+
+    def __init__(
+        self,
+        target: Target | None,
+        refusal: Callable[[Incoming], Answer] | None = None,
+        *,
+        pretty: bool = False,
+        needs: str | None = None,
+    ) -> None:
         self.target = target
         self.refusal = refusal
         self.pretty = pretty
+        self.needs = target.database if target is not None and not target.create else needs
 
 
 class Dialect(Protocol):
@@ -110,8 +122,7 @@ class WriteRoute:
         request = self.request(scope["query_string"])
         target = request.target
         if target is None:
-            assert request.refusal is not None
-            await send_answer(send, incoming, self._noted(request.refusal, incoming))
+            await send_answer(send, incoming, self._refused(request, incoming))
             return
         try:
             encoding = incoming.content_encoding
@@ -141,7 +152,11 @@ class WriteRoute:
             await send_answer(send, incoming, self.failure(errors.NotReady("shutting down"), request, incoming))
             return
         except Exception as problem:
-            await send_answer(send, incoming, self.failure(problem, request, incoming))
+            told: Exception = problem
+            if isinstance(problem, BadBody | BodyTooLarge):
+                # Telegraf makes a database that it is told of as missing, and sends the body again.
+                told = self._missing(request) or problem
+            await send_answer(send, incoming, self.failure(told, request, incoming))
             return
         if report is not None:
             await send_answer(send, incoming, self.partial(report, request, incoming))
@@ -151,6 +166,18 @@ class WriteRoute:
         headers.append(_JSON)
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send(_DONE)
+
+    def _missing(self, request: WriteRequest) -> errors.DatabaseNotFound | None:
+        if request.needs is None or self._ingest.has_database(request.needs):
+            return None
+        return errors.DatabaseNotFound(request.needs)
+
+    def _refused(self, request: WriteRequest, incoming: Incoming) -> Answer:
+        """The answer to a query string that asks for nothing that can be done."""
+        if missing := self._missing(request):
+            return self.failure(missing, request, incoming)
+        assert request.refusal is not None
+        return self._noted(request.refusal(incoming), incoming)
 
     def _small(self, target: Target, body: bytes) -> asyncio.Future[Report | None]:
         self.metrics.bytes.value += len(body)

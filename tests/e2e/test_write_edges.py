@@ -149,3 +149,49 @@ def test_a_client_that_goes_away_in_the_middle(server: Server) -> None:
     assert server.request("POST", "/write", b"stays v=1 1")[0] == 204
     assert count(server, "stays") == 1
     assert count(server, "gone") == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "length", "status"),
+    [
+        ("/write", LIMIT + 1, b"413"),
+        ("/write?precision=x", 20, b"400"),
+        ("/nowhere", 20, b"404"),
+        ("/write", 7, b"204"),
+    ],
+)
+def test_a_client_that_asks_first_may_keep_its_body(server: Server, target: str, length: int, status: bytes) -> None:
+    """Refused, it is told that the connection ends, for what it sends next would be taken for the body."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as s:
+        head = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        s.sendall(head.encode())
+        with s.makefile("rb") as answers:
+            first = answers.readline()
+            if status == b"204":
+                assert first == b"HTTP/1.1 100 Continue\r\n"
+                assert answers.readline() == b"\r\n"
+                s.sendall(b"ask v=1")
+                assert answers.readline().split()[1] == status
+                return
+            assert first.split()[1] == status
+            rest = answers.read()
+    assert b"\r\nconnection: close\r\n" in b"\r\n" + rest.lower()
+
+
+def test_an_unknown_database_counts_before_all_else(server: Server) -> None:
+    """Telegraf makes the database that it is told of, and sends its points again; a 413 would lose them."""
+    body = body_of("nowhere", LIMIT + 1)
+    for query in ("db=nodb2", "db=nodb2&precision=x", "db=nodb2&consistency=x"):
+        head = f"POST /write?{query} HTTP/1.1\nHost: x\nConnection: close\nTransfer-Encoding: chunked\n"
+        answer = raw(server, head, chunks(body, 1 << 16))
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": 'database not found: "nodb2"'}
+
+
+def test_json_that_curl_calls_a_form(server: Server) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert server.request("POST", "/write", b"curl,host=a&q\\=b v=1 1")[0] == 204
+    query = {"measurement": "curl", "tag_filters": [{"key": "host", "value": "a&q=b"}]}
+    status, body = server.request("POST", "/query", json.dumps(query).encode(), form)
+    assert status == 200
+    assert len(json.loads(body)["series"][0]["values"]) == 1

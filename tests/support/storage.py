@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rusts import errors
@@ -12,31 +12,10 @@ from rusts.engine.maintenance import Check
 from rusts.engine.rejects import RejectLog
 from rusts.model.batch import Batch
 from rusts.model.store import WriteOutcome
+from rusts.wal.sync import GroupCommit
 from tests.support.model_store import ModelStore, Settled
 
-__all__ = ["FakeStorage", "LateCommit"]
-
-
-class LateCommit:
-    """The Commit of a write whose log is synced when the test says so."""
-
-    def __init__(self) -> None:
-        self._calls: list[Callable[[Exception | None], None]] = []
-        self._settled = False
-
-    def done(self) -> bool:
-        return self._settled
-
-    def add_done_callback(self, call: Callable[[Exception | None], None]) -> None:
-        self._calls.append(call)
-
-    def wait(self, timeout: float | None = None) -> None:
-        raise NotImplementedError
-
-    def settle(self, problem: Exception | None = None) -> None:
-        self._settled = True
-        for call in self._calls:
-            call(problem)
+__all__ = ["FakeStorage"]
 
 
 class FakeStorage(ModelStore):
@@ -48,7 +27,7 @@ class FakeStorage(ModelStore):
         self.problem: Exception | None = None
         self.late = False
         self.behind = False
-        self.commits: list[LateCommit] = []
+        self.commits: list[GroupCommit] = []
         self.writes: list[list[Batch]] = []
         self.flushed = self.compacted = 0
         self.checks = [Check("log", True, "ok")]
@@ -71,7 +50,7 @@ class FakeStorage(ModelStore):
         outcome = super().write(database, policy, batches)
         self.writes.append(list(batches))
         if self.late:
-            commit = LateCommit()
+            commit = GroupCommit()
             self.commits.append(commit)
             outcome.commit = commit
         return outcome

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rusts import __version__, logging
+from rusts import __version__, errors, logging
+from rusts.clock import SystemClock
 from rusts.engine.maintenance import Check
 from tests.support.asgi import Client
 from tests.support.storage import FakeStorage
@@ -39,6 +41,60 @@ def test_health(client: Client, storage: FakeStorage):
     assert (response.status, response.json()["status"]) == (503, "unhealthy")
     assert response.json()["message"] == "log: syncing failed"
     assert client.request("GET", "/health", headers={"User-Agent": "influxdb"}).json()["status"] == "fail"
+
+
+@pytest.mark.parametrize("lines", [1, 20_000])
+@pytest.mark.parametrize("problem", [errors.DiskFull("the device is full"), errors.LogUnavailable("no log")])
+def test_health_after_a_write_that_the_disk_refused(
+    client: Client, storage: FakeStorage, monkeypatch: pytest.MonkeyPatch, problem: Exception, lines: int
+):
+    seconds = 100.0
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: seconds)
+
+    def write(body: bytes = b"cpu v=1 1\n" * lines) -> int:
+        return client.request("POST", "/write", body).status
+
+    def failing() -> dict[str, str]:
+        response = client.request("GET", "/health")
+        found = {c["name"]: c["message"] for c in response.json()["checks"] if c["status"] == "fail"}
+        assert response.status == (503 if found else 200)
+        return found
+
+    storage.problem = problem
+    assert write() == 500
+    seconds += 4
+    assert failing() == {"writes": f"refused 4 s ago: {problem}"}
+    storage.problem = None
+    for nothing in (b"", b"#\n" * 50_000, b"bad"):
+        write(nothing)
+        assert failing()
+    assert write() == 204
+    assert failing() == {}
+    storage.problem = problem
+    write()
+    seconds += 10
+    assert failing()
+    seconds += 0.1
+    assert failing() == {}
+    storage.problem = errors.MemoryExceeded("too much")
+    assert write() == 500
+    assert failing() == {}
+    storage.problem, storage.late = None, True
+
+    async def sync(outcome: Exception | None) -> None:
+        count = len(storage.commits)
+        body = b"cpu v=1 1\n" * lines
+        writing = asyncio.create_task(client.send("POST", "/write", body))
+        while len(storage.commits) == count:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(storage.commits[-1].settle, outcome)
+        await writing
+
+    client.runner.run(sync(problem))
+    assert failing() == {"writes": f"refused 0 s ago: {problem}"}
+    client.runner.run(sync(None))
+    assert failing() == {}
 
 
 def test_ready(client: Client, storage: FakeStorage):

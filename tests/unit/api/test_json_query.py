@@ -40,7 +40,15 @@ def test_json(client: Client):
 
 
 def test_a_body_that_curl_calls_a_form(client: Client):
-    assert ask(client, Content_Type="application/x-www-form-urlencoded").json()["series"]
+    form = "application/x-www-form-urlencoded"
+    assert ask(client, Content_Type=form).json()["series"]
+    for text in ("a&q=SHOW DATABASES", "&q=x&pretty=true&db=nowhere&format=xml"):
+        query = {**QUERY, "tag_filters": [{"key": "host", "op": "Ne", "value": text}]}
+        assert len(ask(client, query, Content_Type=form).json()["series"][0]["values"]) == 2
+    large = b" \r\n\t" + json.dumps(QUERY).encode() + b" " * (2 << 20)
+    assert client.request("POST", "/query", large, {"Content-Type": form}).json()["series"]
+    # The URL counts, whatever the body is.
+    assert "results" in ask(client, url="/query?q=SHOW%20DATABASES", Content_Type=form).json()
 
 
 def test_rows_and_pretty(client: Client):

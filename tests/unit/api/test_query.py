@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import gzip
+import threading
+
 import pytest
 
+from rusts import logging
 from tests.support.asgi import Client
 from tests.support.storage import FakeStorage
 
+LISTED = b'name,tags,name\ndatabases,,default\ndatabases,,"a,b"\n'
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -111,13 +117,149 @@ def test_a_multipart_body_that_is_none(client: Client, kind: str):
 
 
 @pytest.mark.parametrize(
-    "statement", ["SELECT * FROM cpu", "DROP DATABASE x", "CREATE DATABASE x WITH DURATION 1d", "CREATE DATABASE a b"]
+    "statement",
+    [
+        "SELECT * FROM cpu",
+        "DROP DATABASE",
+        "CREATE DATABASE a b",
+        "CREATE DATABASE a WITH",
+        "CREATE DATABASE a WITH;SHOW DATABASES",
+        "CREATE DATABASE a WITH REPLICATION",
+        "CREATE DATABASE a WITH REPLICATION 1 DURATION INF",
+        "CREATE DATABASE a WITH DURATION 1",
+        "CREATE DATABASE a WITH DURATION 1days",
+        "CREATE DATABASE a WITH SHARD 1d",
+        "CREATE DATABASE a WITHNAME autogen",
+    ],
 )
 def test_other_statements_are_refused_in_so_many_words(client: Client, statement: str):
     response = client.request("POST", "/query", f"q={statement}".encode(), FORM)
     assert response.status == 400
     assert response.json()["error"].startswith("error parsing query: ")
     assert "CREATE DATABASE and SHOW DATABASES only" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ("REPLICATION 3", "REPLICATION 3"),
+        ("duration inf replication 2147483647", "DURATION 0s REPLICATION 2147483647"),
+        ('DURATION 0h0m REPLICATION 1 NAME "autogen"', "DURATION 0s REPLICATION 1 NAME autogen"),
+        ("name autogen", "NAME autogen"),
+    ],
+)
+def test_options_that_a_new_database_has_anyhow(client: Client, storage: FakeStorage, options: str, printed: str):
+    text = f"CREATE DATABASE x WITH {options}; SHOW DATABASES"
+    assert client.request("POST", "/query", f"q={text}".encode(), FORM).json()["results"][0] == {"statement_id": 0}
+    assert storage.databases() == ["default", "x"]
+    (result, _) = client.request("GET", f"/query?q={text.replace(' ', '%20')}").json()["results"]
+    assert f"'CREATE DATABASE x WITH {printed}'" in result["messages"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("CREATE DATABASE x WITH DURATION 1d", "CREATE DATABASE ... WITH DURATION is not supported yet"),
+        ('CREATE DATABASE x WITH DURATION 1h30m NAME "a b"', "CREATE DATABASE ... WITH DURATION is not supported yet"),
+        ("CREATE DATABASE x WITH SHARD DURATION 1d", "CREATE DATABASE ... WITH SHARD DURATION is not supported yet"),
+        ("CREATE DATABASE x WITH DURATION INF NAME y", "CREATE DATABASE ... WITH NAME is not supported yet"),
+        ('CREATE DATABASE "x"WITH NAME"y"', "error parsing query"),
+        ("CREATE DATABASE x WITH REPLICATION 0", "error parsing query: REPLICATION: invalid value 0"),
+        ("CREATE DATABASE x WITH REPLICATION 2147483648", "error parsing query: REPLICATION: invalid value"),
+        ("DROP DATABASE x", "DROP DATABASE is not supported yet"),
+        ('drop database "default";', "DROP DATABASE is not supported yet"),
+    ],
+)
+def test_what_cannot_be_done_yet_is_named_and_nothing_is_run(
+    client: Client, storage: FakeStorage, statement: str, error: str
+):
+    response = client.request("POST", "/query", f"q=CREATE DATABASE a;{statement}".encode(), FORM)
+    assert response.status == 400
+    assert response.json()["error"].startswith(error)
+    assert storage.databases() == ["default"]
+
+
+def test_answers_are_compressed_where_that_is_asked_for(client: Client):
+    for accept in ("*/*", "text/csv"):
+        headers = {"Accept": accept}
+        plain = client.request("GET", "/query?q=SHOW%20DATABASES", b"", headers)
+        assert "content-encoding" not in plain.headers
+        packed = client.request(
+            "GET", "/query?q=SHOW%20DATABASES", b"", {**headers, "Accept-Encoding": "deflate, gzip"}
+        )
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.headers["content-type"] == plain.headers["content-type"]
+        assert gzip.decompress(packed.body) == plain.body
+    refused = client.request("GET", "/query?q=SELEC", b"", {"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in refused.headers
+    assert refused.status == 400
+
+
+@pytest.mark.parametrize(
+    ("statements", "body"),
+    [
+        ("SHOW DATABASES", LISTED),
+        ("SHOW DATABASES;CREATE DATABASE default", LISTED),
+        ("SHOW DATABASES;;CREATE DATABASE default;SHOW DATABASES", LISTED + b"\n" + LISTED),
+        ("CREATE DATABASE c", b""),
+        ('CREATE DATABASE ""', b""),
+        (";", b""),
+    ],
+)
+def test_csv(client: Client, storage: FakeStorage, statements: str, body: bytes):
+    storage.create_database("a,b")
+    for kind in ("text/csv", "application/csv"):
+        response = client.request("POST", "/query", f"q={statements}".encode(), {**FORM, "Accept": kind})
+        assert (response.status, response.headers["content-type"]) == (200, "text/csv")
+        assert response.body == body
+
+
+def test_async_is_answered_at_once(client: Client, storage: FakeStorage, monkeypatch: pytest.MonkeyPatch):
+    create, go_on, made = storage.create_database, threading.Event(), threading.Event()
+
+    def slow(name: str) -> None:
+        assert go_on.wait(30)
+        try:
+            create(name)
+        finally:
+            made.set()
+
+    monkeypatch.setattr(storage, "create_database", slow)
+    response = client.request("POST", "/query?async=true", b"q=CREATE DATABASE x", FORM)
+    assert (response.status, response.body) == (204, b"")
+    assert storage.databases() == ["default"]
+    go_on.set()
+    assert made.wait(30)
+    assert storage.databases() == ["default", "x"]
+    assert client.request("POST", "/query?async=true", b"q=SELEC", FORM).status == 400
+
+
+def test_what_fails_after_an_async_answer_is_logged(
+    client: Client, storage: FakeStorage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    logging.configure("json")
+
+    async def logged() -> str:
+        assert (await client.send("POST", "/query?async=true", b'q=CREATE DATABASE ""', FORM)).status == 204
+        while not (said := capsys.readouterr().err):
+            await asyncio.sleep(0.001)
+        return said
+
+    assert "invalid name" in client.runner.run(logged())
+
+    def broken(name: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(storage, "create_database", broken)
+    assert "Input/output error" in client.runner.run(logged())
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/vnd.influxql"])
+def test_a_text_too_large_for_the_event_loop(client: Client, kind: str):
+    text = b"q=" if "form" in kind else b""
+    for size, status in ((1 << 20, 200), ((1 << 20) + 1, 413)):
+        body = (text + b"SHOW DATABASES").ljust(size, b";")
+        assert client.request("POST", "/query", body, {"Content-Type": kind}).status == status
 
 
 def test_pretty(client: Client):

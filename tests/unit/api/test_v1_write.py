@@ -4,13 +4,15 @@ import asyncio
 import gzip
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from rusts import errors
 from rusts.api import ingest
-from rusts.model.store import ScanRequest, TimeRange
+from rusts.model.store import ScanRequest, TimeRange, WriteOutcome
 from rusts.model.time import MAX_TIME, MIN_TIME
+from rusts.wal.sync import GroupCommit
 from tests.support.asgi import Client
 from tests.support.model_store import python_values
 from tests.support.storage import FakeStorage
@@ -313,7 +315,7 @@ def test_an_answer_waits_for_the_log(client: Client, storage: FakeStorage):
         assert not large.done()
         assert not failing.done()
         for commit in storage.commits:
-            await asyncio.to_thread(commit.settle)
+            await asyncio.to_thread(commit.settle, None)
         assert (await small).status == 204
         assert (await large).status == 204
         assert (await failing).status == 400
@@ -325,6 +327,48 @@ def test_an_answer_waits_for_the_log(client: Client, storage: FakeStorage):
         assert (await refused).json() == {"error": "timeout"}
 
     client.runner.run(run())
+
+
+def settle_writes(storage: FakeStorage, monkeypatch: pytest.MonkeyPatch, problems: list[Exception | None]) -> None:
+    """Have each write answered with a ticket that is settled already; the last of `problems` stays."""
+    write = storage.write
+
+    def settled(*arguments: Any, **named: Any) -> WriteOutcome:
+        outcome = write(*arguments, **named)
+        commit = GroupCommit()
+        commit.settle(problems.pop(0) if len(problems) > 1 else problems[0])
+        outcome.commit = commit
+        return outcome
+
+    monkeypatch.setattr(storage, "write", settled)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [("/write", 500), ("/api/v3/write_lp?db=default&accept_partial=false", 503)]
+)
+@pytest.mark.parametrize("tail", [b"", b"bad\n"])
+@pytest.mark.parametrize("lines", [1, 20_000])
+def test_a_log_that_has_failed_before_anybody_asks(
+    client: Client, storage: FakeStorage, monkeypatch, target: str, status: int, tail: bytes, lines: int
+):
+    settle_writes(storage, monkeypatch, [errors.LogUnavailable("the disk is gone")])
+    if tail and "v3" in target:
+        status = 400
+    assert client.request("POST", target, b"cpu v=1 1\n" * lines + tail).status == status
+    both = client.together(("POST", "/write", b"cpu v=1 1"), ("POST", "/write", b"bad\ncpu v=1 1"))
+    assert [r.json() for r in both] == [{"error": "timeout"}] * 2
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_one_slice_of_a_large_body_that_is_not_synced(client: Client, storage: FakeStorage, monkeypatch, failing: int):
+    monkeypatch.setattr(ingest, "_SLICE", 50_000)
+    problems: list[Exception | None] = [None] * 4
+    problems[failing] = errors.LogUnavailable("the disk is gone")
+    settle_writes(storage, monkeypatch, problems)
+    response = client.request("POST", "/write", b"cpu v=1 1\n" * 20_000)
+    assert len(storage.writes) > 3
+    assert (response.status, response.json()) == (500, {"error": "timeout"})
+    assert client.request("POST", "/write", b"cpu v=1 1\n" * 20_000).status == 204
 
 
 def test_small_writes_wait_for_the_device_beside_the_loop(client: Client, storage: FakeStorage):
@@ -346,6 +390,47 @@ def test_errors_follow_accept_and_pretty(client: Client):
     assert response.body == b'error\n"database not found: ""a,b"""\n'
     response = client.request("POST", "/write", b"bad", {"Accept": "application/x-msgpack"})
     assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("query", ["precision=x", "consistency=x"])
+def test_refusals_of_the_query_string_follow_accept_and_pretty(client: Client, query: str):
+    for accept in ("text/csv", "application/csv"):
+        response = client.request("POST", f"/write?{query}", b"cpu v=1", {"Accept": accept})
+        assert (response.status, response.headers["content-type"]) == (400, "text/csv")
+        assert response.body.startswith(b"error\n")
+    assert client.request("POST", f"/write?{query}", b"cpu v=1").json()["error"].startswith("invalid ")
+    assert client.request("POST", f"/write?{query}&pretty=true", b"cpu v=1").body.startswith(b'{\n    "error": ')
+
+
+@pytest.mark.parametrize("query", ["", "&precision=x", "&consistency=x"])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"cpu v=1", {}),
+        (b"x" * 2001, {}),
+        ([b"x" * 2000, b"x"], {}),
+        (b"", {"Content-Length": "2001"}),
+        (b"no gzip", {"Content-Encoding": "gzip"}),
+        ([b"no", b" gzip"], {"Content-Encoding": "gzip"}),
+    ],
+)
+def test_an_unknown_database_is_told_before_anything_else(
+    open_client: Callable[..., Client], query: str, body: bytes | list[bytes], headers: dict[str, str]
+):
+    client = open_client(max_body_size="2000")
+    response = client.request("POST", f"/write?db=nodb{query}", body, headers)
+    assert (response.status, response.json()) == (404, {"error": 'database not found: "nodb"'})
+    response = client.request("POST", f"/write?db=nodb{query}", body, {**headers, "Accept": "text/csv"})
+    assert response.body == b'error\n"database not found: ""nodb"""\n'
+    known = client.request("POST", f"/write?db=default{query}", body, headers)
+    made = open_client(max_body_size="2000", auto_create_databases="true")
+    assert made.request("POST", f"/write?db=nodb{query}", body, headers).status == known.status
+
+
+def test_a_database_made_later_is_found(client: Client, storage: FakeStorage):
+    assert client.request("POST", "/write?db=later&precision=x", b"cpu v=1").status == 404
+    storage.create_database("later")
+    assert client.request("POST", "/write?db=later&precision=x", b"cpu v=1").status == 400
 
 
 def test_request_ids(client: Client):
