@@ -405,6 +405,8 @@ class Engine:
                 data = max(waiting, key=lambda d: d.sealed[0].memtable.nbytes)
                 sealed = data.sealed[0]
             self.flush_sealed(data, sealed)
+        del sealed  # so that its memory is free to be given back
+        self._watch_memory()
         return True
 
     def flush_sealed(self, data: PolicyData, sealed: Sealed) -> None:
