@@ -143,12 +143,6 @@ class Engine:
         self.stamps.observe(self.catalog.max_stamp())
         self.replay = recovery.Replay(self, rebuilt)
         self.replay.read_names()
-        checkpoints = [
-            position
-            for database in self.catalog.databases()
-            for policy in database.policies.values()
-            if (position := self.catalog.checkpoint(database.id, policy.id)) is not None
-        ]
         self.log = Log(
             self.files,
             f"{self.directory}/{LOG_DIRECTORY}",
@@ -157,7 +151,7 @@ class Engine:
             self.clock,
             file_bytes=self.settings.wal_file_bytes,
             sync_interval=self.settings.wal_sync_interval,
-            after=LogPosition(*max(checkpoints, default=(0, 0))),
+            after=LogPosition(*max(self.catalog.checkpoints().values(), default=(0, 0))),
         )
         self.watch_disk()
 
@@ -446,12 +440,16 @@ class Engine:
     def _restart_log(self) -> None:
         """After a failed sync: what is in memory goes to segments, since its log may not be on disk."""
         logger.error("the log could not be synced: flushing all points and starting a new log file")
+        self._flush_all()
+        self.log.recover_failure()
+
+    def _flush_all(self) -> None:
+        """Seal every memtable and flush them all. Raises OSError."""
         with self.write_lock:
             for data in self.policies_data.values():
                 self._seal(data)
         while self.flush_oldest():
             pass
-        self.log.recover_failure()
 
     # -- what operators ask
 
@@ -459,11 +457,7 @@ class Engine:
         """Put every point that is in memory now into segments. Raises OSError."""
         if not self._replayed.wait(self.settings.query_wait):
             raise NotReady("the log is still being replayed", seconds=5)
-        with self.write_lock:
-            for data in self.policies_data.values():
-                self._seal(data)
-        while self.flush_oldest():
-            pass
+        self._flush_all()
 
     def compact(self) -> None:
         """Merge the segments of each partition into one. Raises OSError."""
