@@ -223,9 +223,19 @@ class Engine:
         settings = self.settings
         if memtable.nbytes >= settings.memtable_bytes or memtable.points >= settings.memtable_points:
             self._seal(data)
-        elif buffer.used > buffer.limit // 2:
-            self._seal(max(self.policies_data.values(), key=lambda d: d.active.nbytes))
+        else:
+            self._relieve()
         return commit
+
+    def _relieve(self) -> None:
+        """Seal the largest memtable once all together pass half of the write buffer. Under the write lock.
+
+        Not while another one waits for its flush: that would free nothing sooner, and make small segments.
+        """
+        buffer = self.budget.write_buffer
+        if buffer.used <= buffer.limit // 2 or any(d.sealed or d.waiting for d in self.policies_data.values()):
+            return
+        self._seal(max(self.policies_data.values(), key=lambda d: d.active.nbytes))
 
     def _seal(self, data: PolicyData) -> None:
         """The active memtable takes no more points; the flush worker takes it. Under the write lock."""
@@ -393,6 +403,7 @@ class Engine:
         """Flush one sealed memtable: the first one of the policy that holds most. False if there is none."""
         with self._flush_lock:
             with self.write_lock:
+                self._relieve()
                 waiting = [d for d in self.policies_data.values() if d.sealed]
                 if not waiting:
                     return False

@@ -61,6 +61,18 @@ def test_a_full_write_buffer_refuses_writes_until_it_is_flushed() -> None:
     engine.close()
 
 
+def test_a_slow_flush_does_not_cut_memtables_into_crumbs() -> None:
+    """While one memtable waits for its flush, writes gather in the next, however full the buffer is."""
+    engine = open_engine(SimulatedDisk(), memory_bytes=200_000)
+    taken = filled(engine)
+    sealed = [s for data in engine.policies_data.values() for s in data.sealed]
+    assert len(sealed) == 1
+    engine.flush()
+    assert len(contents(engine)) == 2 * taken
+    assert len(engine.catalog.segments()) <= 2
+    engine.close()
+
+
 def test_a_write_buffer_that_cannot_be_flushed_keeps_refusing_and_loses_nothing() -> None:
     disk = SimulatedDisk()
     engine = open_engine(disk, memory_bytes=200_000)
