@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import importlib
 import logging
 import sys
-from collections.abc import Iterator, MutableMapping
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
-import structlog
+if TYPE_CHECKING:
+    from rusts.loglines import Lines
 
 __all__ = ["LEVELS", "Log", "configure", "enabled", "get_logger", "parse_levels", "request_context", "request_id"]
 
@@ -93,66 +96,65 @@ class _Rules:
 _RULES: Final = _Rules()
 
 
-class _RoomLogger(structlog.BoundLoggerBase):
-    """A structlog logger whose threshold is its room's, asked for at each call so that it may change."""
+class _Output:
+    """Where lines go, in which form. What forms them is loaded with the first line: a start need not wait for it."""
 
-    def _say(self, level: str, event: str, values: dict[str, Any]) -> None:
-        room = self._logger.room
-        if LEVELS[level] >= _RULES.threshold(room):
-            self._proxy_to_logger("msg", event, lvl=level, room=room, **values)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._format = "auto"
+        self._stream: TextIO | None = None
+        self._lines: Lines | None = None
+
+    def set(self, format: str, stream: TextIO | None) -> None:
+        with self._lock:
+            self._format, self._stream, self._lines = format, stream, None
+
+    def write(self, level: str, event: str, room: str, values: dict[str, Any]) -> None:
+        """A line: when, how bad, what, where, for which request, then the values."""
+        lines = self._lines
+        if lines is None:
+            with self._lock:
+                made = importlib.import_module("rusts.loglines").Lines(self._format, self._stream or sys.stderr)
+                lines = self._lines = made
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        line: dict[str, Any] = {"ts": now, "lvl": level, "msg": event, "room": room}
+        if correlation := request_id.get():
+            line["request_id"] = correlation
+        lines.write({**line, **values})
+
+
+_OUTPUT: Final = _Output()
+
+
+class _RoomLogger:
+    """A `Log` whose threshold is its room's, asked for at each call so that it may change."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self, room: str) -> None:
+        self._room = room
+
+    def say(self, level: str, event: str, values: dict[str, Any]) -> None:
+        if LEVELS[level] >= _RULES.threshold(self._room):
+            _OUTPUT.write(level, event, self._room, values)
 
     def trace(self, event: str, **values: Any) -> None:
-        self._say("trace", event, values)
+        self.say("trace", event, values)
 
     def debug(self, event: str, **values: Any) -> None:
-        self._say("debug", event, values)
+        self.say("debug", event, values)
 
     def info(self, event: str, **values: Any) -> None:
-        self._say("info", event, values)
+        self.say("info", event, values)
 
     def warning(self, event: str, **values: Any) -> None:
-        self._say("warn", event, values)
+        self.say("warn", event, values)
 
     def error(self, event: str, **values: Any) -> None:
-        self._say("error", event, values)
+        self.say("error", event, values)
 
     def exception(self, event: str, **values: Any) -> None:
-        self._say("error", event, {"exc_info": True, **values})
-
-
-class _RoomLines:
-    """Writes finished lines of one room; one `write` a line, so that lines of several threads do not mix."""
-
-    def __init__(self, stream: TextIO, room: str) -> None:
-        self._stream = stream
-        self.room = room
-
-    def msg(self, line: str) -> None:
-        # A log that cannot be written (a full disk, a closed pipe) must not stop the server.
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(line + "\n")
-            self._stream.flush()
-
-
-def _arrange(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The order of a line: when, how bad, what, where, for which request, then the values."""
-    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    line: dict[str, Any] = {
-        "ts": now,
-        "lvl": event.pop("lvl"),
-        "msg": event.pop("event"),
-        "room": event.pop("room", ""),
-    }
-    if correlation := request_id.get():
-        line["request_id"] = correlation
-    line.update(event)
-    return line
-
-
-def _for_terminal(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The names that structlog's console renderer looks for."""
-    renamed = {"timestamp": event.pop("ts"), "level": event.pop("lvl"), "event": event.pop("msg")}
-    return {**renamed, "logger": event.pop("room"), **event}
+        self.say("error", event, {"exc_info": True, **values})
 
 
 class _Forward(logging.Handler):
@@ -163,7 +165,7 @@ class _Forward(logging.Handler):
             (name for name, n in LEVELS.items() if n <= record.levelno), key=LEVELS.__getitem__, default="trace"
         )
         values: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
-        get_logger(record.name)._say(level, record.getMessage(), values)
+        _RoomLogger(record.name).say(level, record.getMessage(), values)
 
 
 def enabled(room: str, level: str) -> bool:
@@ -171,9 +173,9 @@ def enabled(room: str, level: str) -> bool:
     return LEVELS[level] >= _RULES.threshold(room)
 
 
-def get_logger(room: str) -> Any:
-    """The logger of a room, such as ``rusts.wal``; a `Log`. Cheap, and may be asked for before `configure`."""
-    return structlog.get_logger(room)
+def get_logger(room: str) -> Log:
+    """The logger of a room, such as ``rusts.wal``. Cheap, and may be asked for before `configure`."""
+    return _RoomLogger(room)
 
 
 def configure(format: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
@@ -182,21 +184,8 @@ def configure(format: str = "auto", level: str = "info", stream: TextIO | None =
     `format` is auto, json or logfmt; auto is for people on a terminal and logfmt elsewhere. `level` is
     what `parse_levels` reads. `stream` is standard error unless it is given.
     """
-    stream = stream or sys.stderr
     _RULES.set(parse_levels(level))
-    processors: list[Any] = [_arrange]
-    if format == "json":
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    elif format == "auto" and stream.isatty():
-        processors += [_for_terminal, structlog.dev.ConsoleRenderer(colors=True)]
-    else:
-        processors += [structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer(bool_as_flag=False)]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=_RoomLogger,
-        logger_factory=lambda room="": _RoomLines(stream, room),
-        cache_logger_on_first_use=False,
-    )
+    _OUTPUT.set(format, stream)
     # What libraries say goes the same way.
     root = logging.getLogger()
     root.handlers[:] = [_Forward()]

@@ -6,10 +6,12 @@ call them, and the order in which a node comes up and goes down.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from rusts.clock import Clock, SystemClock
 from rusts.config import Settings
@@ -20,11 +22,13 @@ from rusts.engine.rejects import RejectLog
 from rusts.engine.resolve import Limits
 from rusts.files import OsFiles
 from rusts.logging import get_logger
-from rusts.metrics import Registry
 from rusts.model.batch import Batch
 from rusts.model.store import Store, WriteOutcome
-from rusts.query.limits import MemoryPool
 from rusts.wal.sync import LogMode
+
+if TYPE_CHECKING:
+    from rusts.metrics import Registry
+    from rusts.query.limits import MemoryPool
 
 __all__ = ["Node", "Storage"]
 
@@ -120,7 +124,6 @@ class Node:
         self.store = store
         self.clock = clock
         self.query_memory = query_memory
-        self.metrics = Registry()
         self.started_ns = clock.now_ns()
         self.memory_bytes = _memory_bytes(settings)
         self.body_bytes = min(self.memory_bytes // _BODY_SHARE, _BODIES_MAX)
@@ -170,6 +173,12 @@ class Node:
         for worker in self._workers:
             worker.join()
         self.store.close(flush=True)
+
+    @cached_property
+    def metrics(self) -> Registry:
+        """What operators count; loaded by the doors, while the log is being replayed already."""
+        registry: Registry = importlib.import_module("rusts.metrics").Registry()
+        return registry
 
     @property
     def stopping(self) -> bool:

@@ -74,9 +74,10 @@ async def _run(app: ASGIApp, node: Node, listener: socket.socket) -> None:
             backlog=BACKLOG,
         )
     )
-    # What start-up made lives as long as the process: the collector need not look at it again.
-    gc.collect()
+    # What start-up made lives as long as the process: the collector, which `cli.launch` has switched off, need
+    # not look at it.
     gc.freeze()
+    gc.enable()
     host, port = listener.getsockname()[:2]
     log.info(
         "serving",

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # distutils: extra_compile_args = -O3
-"""Merging of sources that are each sorted by (series, time) into one order, the newest source last.
+"""Orders by (series, time): of rows that came in time order, and of sources that are sorted each.
 
 Rows of k sources lie one source after another, oldest source first. The result is the stable order of all of
 them by (series, time), and where each point begins in it: of the rows of a point the last one is the newest.
@@ -16,9 +16,11 @@ try:
 except ImportError:
     from rusts.kernels import standin as cython
 
-__all__ = ["SOURCE_DIGEST", "merge_order"]
+__all__ = ["SOURCE_DIGEST", "Grouping", "merge_order"]
 
-SOURCE_DIGEST = "85bd52323071d1f8"
+SOURCE_DIGEST = "453657406e457add"
+
+_BEFORE_ALL = -(1 << 63)
 
 
 @cython.cfunc
@@ -157,3 +159,108 @@ def merge_order(
     if points == rows:
         return order, None
     return order, np.flatnonzero(fresh).astype(np.int64, copy=False)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _count(
+    series: cython.const[cython.uint][::1], least: cython.longlong, span: cython.longlong, counts: cython.longlong[::1]
+) -> cython.bint:
+    """Count the rows of each series. False at a number outside of `span`."""
+    i: cython.Py_ssize_t
+    at: cython.longlong
+    for i in range(series.shape[0]):
+        at = series[i]
+        at -= least
+        if at < 0 or at >= span:
+            return False
+        counts[at] += 1
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _place(
+    series: cython.const[cython.uint][::1],
+    times: cython.const[cython.longlong][::1],
+    least: cython.longlong,
+    span: cython.longlong,
+    limit: cython.longlong,
+    places: cython.longlong[::1],
+    last: cython.longlong[::1],
+    out: cython.longlong[::1],
+) -> cython.int:
+    """Give each row the next place of its series. 0: every time is behind the one before, else why not."""
+    i: cython.Py_ssize_t
+    at: cython.longlong
+    place: cython.longlong
+    for i in range(series.shape[0]):
+        at = series[i]
+        at -= least
+        if at < 0 or at >= span:
+            return 2
+        place = places[at]
+        if place < 0 or place >= limit:
+            return 2
+        if times[i] <= last[at]:
+            return 1
+        last[at] = times[i]
+        out[i] = place
+        places[at] = place + 1
+    return 0
+
+
+class Grouping:
+    """Places for rows that arrive in time order, grouped by series: a counting sort, piece by piece.
+
+    First `count` every piece, then `place` them in the same order.
+    """
+
+    def __init__(self, least: int, greatest: int) -> None:
+        """For the series ``least..greatest`` (uint32 both)."""
+        self.least = least
+        span = greatest - least + 1
+        self.counts = np.zeros(span, dtype=np.int64)
+        self._last = np.full(span, _BEFORE_ALL, dtype=np.int64)
+        self._places: npt.NDArray[np.int64] | None = None
+        self._rows = 0
+
+    def count(self, series: npt.NDArray[np.uint32]) -> None:
+        """Count the rows of a piece. Raises ValueError for a series that is not one of those announced."""
+        s: cython.const[cython.uint][::1] = memoryview(series)
+        c: cython.longlong[::1] = memoryview(self.counts)
+        least: cython.longlong = self.least
+        span: cython.longlong = len(self.counts)
+        good: cython.bint
+        with cython.nogil:
+            good = _count(s, least, span, c)
+        if not good:
+            raise ValueError("a series is not one of those announced")
+        self._rows += len(series)
+
+    def place(self, series: npt.NDArray[np.uint32], times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """int64[n]: where each row of the next piece comes to be; None if its time is not behind its series' last.
+
+        Raises ValueError if the lengths differ, or for rows that were not counted.
+        """
+        if len(series) != len(times):
+            raise ValueError("there must be a time for each row")
+        if self._places is None:
+            self._places = np.cumsum(self.counts) - self.counts
+        out = np.empty(len(series), dtype=np.int64)
+        s: cython.const[cython.uint][::1] = memoryview(series)
+        t: cython.const[cython.longlong][::1] = memoryview(times)
+        p: cython.longlong[::1] = memoryview(self._places)
+        k: cython.longlong[::1] = memoryview(self._last)
+        o: cython.longlong[::1] = memoryview(out)
+        least: cython.longlong = self.least
+        span: cython.longlong = len(self.counts)
+        limit: cython.longlong = self._rows
+        state: cython.int
+        with cython.nogil:
+            state = _place(s, t, least, span, limit, p, k, o)
+        if state == 2:
+            raise ValueError("a row was not counted")
+        return None if state else out

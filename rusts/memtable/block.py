@@ -6,6 +6,9 @@ that it was given when it took its view, because a growing array is replaced, ne
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +22,9 @@ __all__ = ["BLOCK_ROWS", "Block", "SortedPart"]
 
 BLOCK_ROWS: Final = 1 << 16
 _FIRST_ROWS: Final = 16
+_LARGE_PAGE: Final = 2 << 20
+_TIME: Final = np.dtype(np.int64)
+_SERIES: Final = np.dtype(np.uint32)
 
 
 def _grown(array: npt.NDArray[Any], used: int, capacity: int) -> npt.NDArray[Any]:
@@ -27,14 +33,48 @@ def _grown(array: npt.NDArray[Any], used: int, capacity: int) -> npt.NDArray[Any
     return larger
 
 
+def _large_pages(size: int) -> npt.NDArray[np.uint8]:
+    """`size` bytes that begin at a large page's border, where the system has such pages."""
+    if size < _LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.empty(size, dtype=np.uint8)
+    region = mmap.mmap(-1, size + _LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel built without them
+        region.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(region, dtype=np.uint8)
+    start = -whole.ctypes.data % _LARGE_PAGE
+    return whole[start : start + size]
+
+
+class _Memory:
+    """Memory for the columns of a block of full size, taken at once: the kernel then gives it in large pages.
+
+    Touching new memory page by page would cost several times what is written into it.
+    """
+
+    __slots__ = ("_bytes", "_used")
+
+    def __init__(self, dtypes: Iterable[np.dtype[Any]]) -> None:
+        self._bytes = _large_pages(BLOCK_ROWS * sum(dtype.itemsize for dtype in dtypes))
+        self._used = 0
+
+    def take(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """An array of ``BLOCK_ROWS`` values; of memory of its own once all is taken."""
+        size = BLOCK_ROWS * dtype.itemsize
+        start, self._used = self._used, self._used + size
+        if self._used > len(self._bytes):
+            return np.empty(BLOCK_ROWS, dtype)
+        return self._bytes[start : self._used].view(dtype)
+
+
 class _Values:
     """A growing column of fixed-width values."""
 
     __slots__ = ("array", "type", "validity")
 
-    def __init__(self, type: FieldType, capacity: int, rows_before: int) -> None:
+    def __init__(self, type: FieldType, capacity: int, rows_before: int, memory: _Memory | None = None) -> None:
         self.type = type
-        self.array: npt.NDArray[Any] = np.empty(capacity, dtype=DTYPES[type])
+        dtype = np.dtype(DTYPES[type])
+        self.array: npt.NDArray[Any] = np.empty(capacity, dtype) if memory is None else memory.take(dtype)
         self.validity: npt.NDArray[np.bool_] | None = None
         if rows_before:
             self.array[:rows_before] = 0
@@ -154,12 +194,20 @@ class SortedPart:
 class Block:
     """Rows of one measurement in order of writing."""
 
-    def __init__(self, capacity: int = _FIRST_ROWS) -> None:
+    def __init__(self, expected: Iterable[FieldType] | None = None) -> None:
+        """With the types of the fields that are `expected`, a block of full size; else it grows."""
         self.rows = 0
         self.min_time = 0
         self.max_time = 0
-        self.series: npt.NDArray[np.uint32] = np.empty(capacity, dtype=np.uint32)
-        self.times: npt.NDArray[np.int64] = np.empty(capacity, dtype=np.int64)
+        self._memory: _Memory | None = None
+        if expected is None:
+            self.times: npt.NDArray[np.int64] = np.empty(_FIRST_ROWS, dtype=np.int64)
+            self.series: npt.NDArray[np.uint32] = np.empty(_FIRST_ROWS, dtype=np.uint32)
+        else:
+            fixed = [np.dtype(DTYPES[type]) for type in expected if type is not FieldType.STRING]
+            self._memory = _Memory([_TIME, _SERIES, *fixed])
+            self.times = self._memory.take(_TIME)
+            self.series = self._memory.take(_SERIES)
         self.columns: dict[int, _Values] = {}
         self.sorted: SortedPart | None = None
 
@@ -187,7 +235,7 @@ class Block:
             if values is None:
                 capacity = len(self.times)
                 string = column.type is FieldType.STRING
-                values = _Strings(capacity, start) if string else _Values(column.type, capacity, start)
+                values = _Strings(capacity, start) if string else _Values(column.type, capacity, start, self._memory)
                 columns[field] = values
             values.put(column, start, stop)
         if len(columns) > len(rows.columns):

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rusts.kernels.merge import Grouping
 from rusts.memtable.block import BLOCK_ROWS, Block, SortedPart
 from rusts.model.batch import Column, Rows, SeriesRows, concat_columns, empty_column
 from rusts.model.types import DTYPES, FieldType
@@ -19,6 +20,9 @@ from rusts.model.upsert import gather, merge_rows, point_order, runs_of
 __all__ = ["OrderedPoints", "Table", "TableView"]
 
 _BLOCK_SHIFT: Final = BLOCK_ROWS.bit_length() - 1
+
+_SPAN_PER_ROW: Final = 4
+"""Rows are grouped by counting if the numbers of their series span no more than this; else sorting is cheaper."""
 
 _SORT_BEHIND: Final = 1 << 13
 """A block is sorted anew for a selective read once this many of its rows are not sorted yet."""
@@ -49,7 +53,7 @@ class Table:
         done = 0
         while done < count:
             if block.room == 0:
-                block = Block(BLOCK_ROWS)
+                block = Block(self.fields.values())
                 self.blocks.append(block)
                 before = 0
             stop = min(count, done + block.room)
@@ -194,6 +198,28 @@ class OrderedPoints:
         return Column(type, values, validity)
 
 
+class _Placed:
+    """A column of fixed-width values that is filled row by row in any order."""
+
+    __slots__ = ("_rows", "_validity", "_values", "type")
+
+    def __init__(self, type: FieldType, rows: int) -> None:
+        self.type = type
+        self._rows = rows
+        self._values = np.empty(rows, dtype=DTYPES[type])
+        self._validity: npt.NDArray[np.bool_] | None = None
+
+    def put(self, column: Column, places: npt.NDArray[np.int64]) -> None:
+        self._values[places] = column.values
+        if column.validity is not None:
+            if self._validity is None:
+                self._validity = np.ones(self._rows, dtype=np.bool_)
+            self._validity[places] = column.validity
+
+    def column(self) -> Column:
+        return Column(self.type, self._values, self._validity)
+
+
 class TableView:
     """A measurement's rows in one memtable as they were at one moment.
 
@@ -229,6 +255,10 @@ class TableView:
         if not taken:
             nothing = np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.int64)
             return merge_rows(*nothing, {f: empty_column(self.fields[f], 0) for f in known})
+        if all(where is None for _, where in taken):
+            grouped = self._grouped([part for part, _ in taken], known)
+            if grouped is not None:
+                return grouped
         numbers = [p.series if w is None else p.series[w] for p, w in taken]
         times = [p.times if w is None else p.times[w] for p, w in taken]
         columns: dict[int, Column] = {}
@@ -241,3 +271,34 @@ class TableView:
         if len(taken) == 1:
             return merge_rows(numbers[0], times[0], columns)
         return merge_rows(np.concatenate(numbers), np.concatenate(times), columns)
+
+    def _grouped(self, parts: list[_Part], fields: Sequence[int]) -> SeriesRows | None:
+        """All rows of `parts` grouped by series, put where they belong block by block.
+
+        None if that is not their order: where a series' times do not rise, or there are texts to be moved.
+        """
+        types = {field: self.fields[field] for field in fields}
+        if FieldType.STRING in types.values():
+            return None
+        least = min(int(p.series.min()) for p in parts)
+        greatest = max(int(p.series.max()) for p in parts)
+        rows = sum(p.rows for p in parts)
+        if greatest - least > _SPAN_PER_ROW * rows:
+            return None
+        grouping = Grouping(least, greatest)
+        for part in parts:
+            grouping.count(part.series)
+        times = np.empty(rows, dtype=np.int64)
+        columns = {field: _Placed(type, rows) for field, type in types.items()}
+        for part in parts:
+            places = grouping.place(part.series, part.times)
+            if places is None:
+                return None
+            times[places] = part.times
+            for field, column in columns.items():
+                column.put(part.column(field, column.type), places)
+        present = np.flatnonzero(grouping.counts)
+        starts = np.zeros(len(present) + 1, dtype=np.int64)
+        np.cumsum(grouping.counts[present], out=starts[1:])
+        merged = {field: column.column() for field, column in columns.items()}
+        return SeriesRows((present + least).astype(np.uint32), starts, times, merged)

@@ -6,7 +6,6 @@ import logging as python_logging
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from rusts import logging
 
@@ -16,7 +15,7 @@ def _unconfigured() -> Iterator[None]:
     root = python_logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
-    structlog.reset_defaults()
+    logging.configure()
     root.handlers[:] = handlers
     root.setLevel(level)
 
