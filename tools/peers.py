@@ -164,7 +164,7 @@ _PACKAGES = {"influxd": "influxdb", "victoria-metrics": "victoria-metrics"}
 
 
 def _rusts(directory: Path, port: int, options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable, "-m", "rusts.cli.server", "--data-dir", str(directory / "data")]
+    command = [sys.executable, "-m", "rusts.cli.launch", "--data-dir", str(directory / "data")]
     command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warn", *options]
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return command, {"PYTHONPATH": os.pathsep.join(paths)}

@@ -16,3 +16,7 @@ def main() -> None:
     """The console command. Ends the process."""
     gc.disable()
     importlib.import_module("rusts.cli.server").main()
+
+
+if __name__ == "__main__":
+    main()
