@@ -12,10 +12,6 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import pytest
-import structlog
-from structlog.testing import capture_logs
-
 from rusts.engine.engine import Engine
 from rusts.model.partial import State, StateKind
 from rusts.model.series import decode_key
@@ -25,6 +21,7 @@ from rusts.wal.reader import Damage, inspect_file
 from rusts.wal.sync import LogMode
 from tests.support.disk import SimulatedDisk
 from tests.support.engines import EVERYTHING, Cell, Cells, Point, open_engine, write
+from tests.support.logs import captured_logs
 from tests.support.model_store import Value, python_values
 
 PROOF = bool(os.environ.get("RUSTS_PROOF"))
@@ -210,13 +207,13 @@ def check(directory: Directory, changed: dict[str, bytes | None], what: str, may
         damaged |= set(directory.files("/wal/"))
     allowed = directory.allowed(damaged)
     disk = directory.disk(changed)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         engine = open_engine(disk, LogMode.PERIODIC, **OPTIONS)
         _compare(answers(engine)[0], allowed, what)
         found, warnings = settled(engine)
     _compare(found, allowed, what)
     whole = {cell: values[0] for cell, values in allowed.items()}
-    torn = any("torn" in entry["event"] for entry in logs)
+    torn = any("torn" in entry["msg"] for entry in logs)
     if found != whole and not may_hide:
         assert engine.damage or warnings or torn, f"{what}: something is missing, and nothing says so"
     unwell = [c.name for c in engine.health() if not c.ok]
@@ -272,13 +269,6 @@ def places(directory: Directory, rng: random.Random, count: int) -> Iterator[tup
     weights = [4, 4, 2, 1]
     for n in range(count):
         yield n, rng.choice(rng.choices(kinds, weights)[0])
-
-
-@pytest.fixture(autouse=True)
-def _plain_logs() -> Iterator[None]:
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
 
 
 def sweep(run: Callable[[random.Random, Directory], None]) -> None:
