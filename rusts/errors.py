@@ -3,10 +3,14 @@
     RustsError
       UserError                the request is at fault; the text names what to change
         InvalidRequest           a parameter or a JSON field is wrong
+          NotDefined             a function is not defined for the type of its field
         DatabaseNotFound         no database of that name
         PolicyNotFound           no retention policy of that name
         LimitExceeded            a query or a write passed a limit set by the operator
         QueryCancelled           the client went away, or the query was killed
+        NotAuthenticated         who asks is not known
+          TooManyFailures        too many logins have failed: this one was not tried
+        Forbidden                who asks may not do that
       RetryLater               nothing is wrong with the request; the same one may pass later
         NotReady                 starting up, shutting down, or log not yet replayed
         MemoryExceeded           an accounted pool is full
@@ -32,17 +36,21 @@ __all__ = [
     "DatabaseNotFound",
     "DirectoryLocked",
     "DiskFull",
+    "Forbidden",
     "FormatTooNew",
     "InvalidRequest",
     "LimitExceeded",
     "LogUnavailable",
     "MemoryExceeded",
+    "NotAuthenticated",
+    "NotDefined",
     "NotReady",
     "PolicyNotFound",
     "QueryCancelled",
     "RetryLater",
     "RustsError",
     "Timeout",
+    "TooManyFailures",
     "UserError",
     "WorldError",
 ]
@@ -62,6 +70,15 @@ class InvalidRequest(UserError):
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class NotDefined(InvalidRequest):
+    """A function is not defined for the field's type, called `type`."""
+
+    def __init__(self, function: str, field: str, type: str) -> None:
+        super().__init__(f'{function} is not defined for field "{field}", whose type is {type}')
+        self.function = function
+        self.type = type
 
 
 class DatabaseNotFound(UserError):
@@ -86,6 +103,26 @@ class LimitExceeded(UserError):
 
 class QueryCancelled(UserError):
     """The query was killed, or its client went away."""
+
+
+class NotAuthenticated(UserError):
+    """Nothing that came with the request tells who asks; `malformed`: what came cannot even be read."""
+
+    def __init__(self, message: str, *, malformed: bool = False) -> None:
+        super().__init__(message)
+        self.malformed = malformed
+
+
+class TooManyFailures(NotAuthenticated):
+    """Too many logins have failed: for `seconds` more none is tried."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("authorization failed")
+        self.seconds = seconds
+
+
+class Forbidden(UserError):
+    """Who asks may not do that."""
 
 
 class RetryLater(RustsError):

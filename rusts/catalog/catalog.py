@@ -1,17 +1,16 @@
 """The catalog of one node. Memory is what everybody asks; meta.sqlite is what a start finds.
 
-Databases and policies (and whatever is dropped) are on disk before the call that makes them returns. Measurements,
-fields and series are made in memory, named by the log, and reach meta.sqlite with the next commit:
-one transaction that also lists a flush's or a merge's segments and moves the checkpoint.
+What is altered or deleted is on disk before the call returns (see `alterations`). Measurements, fields and series are
+made in memory, named by the log, and reach meta.sqlite with the next commit: one transaction that
+also lists a flush's or a merge's segments and moves the checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
@@ -20,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rusts.catalog import tables
+from rusts.catalog.alterations import Alterations
 from rusts.catalog.metafile import MetaFile, Work, load, publish
-from rusts.catalog.names import Names
 from rusts.catalog.schema import (
     DEFAULT_DATABASE,
     DEFAULT_POLICY,
@@ -29,13 +28,10 @@ from rusts.catalog.schema import (
     Database,
     FieldMeta,
     Measurement,
-    Policy,
     SegmentEntry,
-    default_shard_duration,
-    is_database_name,
 )
 from rusts.catalog.tables import signed, unsigned
-from rusts.errors import Corruption, InvalidRequest
+from rusts.errors import Corruption
 from rusts.files import Files
 from rusts.logging import get_logger
 from rusts.model.series import KeyTable
@@ -65,7 +61,7 @@ class _Pending:
     """Per measurement the rows (first, count) to be written, and all of its rows afterwards."""
 
 
-class Catalog(Names):
+class Catalog(Alterations):
     """See the module. Thread-safe; what makes or restores names runs under the engine's write lock.
 
     A method that writes to disk raises OSError where the device fails or is full and Corruption where
@@ -78,11 +74,8 @@ class Catalog(Names):
         self._files = files
         self._directory = directory
         self._path = f"{directory}/{META}"
-        self._lock = threading.RLock()
         self._file = MetaFile(files, self._path)
         self._rows: dict[int, list[tuple[int, int]]] = {}
-        self._segments: dict[int, SegmentEntry] = {}
-        self._checkpoints: dict[tuple[int, int], Checkpoint] = {}
         self._stamp = Stamp(0, 0)
         self._ids_end = 1 + _LEASE
         self.copy_error: str | None = None
@@ -121,6 +114,7 @@ class Catalog(Names):
         return catalog
 
     def _take_rows(self, connection: apsw.Connection, path: str) -> None:
+        self._file.version = tables.version(connection)
         state = tables.read_state(connection)
         self.node, self._file.sequence = state["node"], state["sequence"]
         self._next_id = self._ids_end = state["ids"]
@@ -131,6 +125,12 @@ class Catalog(Names):
             database = self._by_id[owner]
             database.policies = {**database.policies, policy.name: policy}
         self._dropped = set(tables.read_dropped(connection))
+        if tables.version(connection) > 1:
+            self.deletes.read(connection, path)
+            self._book.read(connection, {d.id: d.name for d in self._databases.values()})
+            for number, owner, query in tables.read_continuous_queries(connection):
+                database = self._by_id[owner]
+                database.continuous = {**database.continuous, query.name: (number, query)}
         for measurement in tables.read_measurements(connection):
             self._add_measurement(self._by_id[measurement.database], measurement)
         for owner, fields in itertools.groupby(tables.read_fields(connection), key=itemgetter(0)):
@@ -143,6 +143,7 @@ class Catalog(Names):
                 raise ValueError("series are missing")
             index.restore(first, keys)
             self._rows.setdefault(number, []).append((first, len(keys)))
+        self._reserve_dropped()
         self._segments = {entry.id: entry for entry in tables.read_segments(connection)}
         self._checkpoints = dict(tables.read_checkpoints(connection))
         if DEFAULT_DATABASE not in self._databases:
@@ -158,6 +159,7 @@ class Catalog(Names):
             self._segments = {entry.id: entry for entry in segments}
             self._checkpoints = {}
             self._stamp = max([self._stamp, *(entry.max_stamp for entry in segments)])
+            self._reserve_dropped()
             if DEFAULT_DATABASE not in self._databases:
                 self._add_database(self._make_database(DEFAULT_DATABASE))
             for database in self._databases.values():
@@ -172,6 +174,11 @@ class Catalog(Names):
         """Let go of the file. What was not committed is in the log."""
         with self._lock:
             self._file.close()
+
+    def _reserve_dropped(self) -> None:
+        for number in self.deletes.dropped_series:
+            if number in self._measurements:
+                self._measurements[number].index.reserve_dropped()
 
     # -- asking for what is on disk
 
@@ -188,13 +195,18 @@ class Catalog(Names):
         return dict(self._checkpoints)
 
     @property
+    def format(self) -> int:
+        """The format of meta.sqlite."""
+        return self._file.version
+
+    @property
     def transactions(self) -> int:
         """How many transactions meta.sqlite has had since it was made."""
         return self._file.sequence
 
     def max_stamp(self) -> Stamp:
-        """The largest stamp of any segment there ever was."""
-        return self._stamp
+        """The largest stamp of any segment there ever was, and of any delete that is not purged."""
+        return max(self._stamp, self.deletes.max_stamp())
 
     def durable_series(self, measurement: int) -> int:
         """The series with smaller numbers are in meta.sqlite."""
@@ -209,143 +221,8 @@ class Catalog(Names):
         """Take back series that the log names (see `SeriesIndex.restore_numbers`). Raises Corruption."""
         owner = self._measurements.get(measurement)
         if owner is not None and owner.index.restore_numbers(numbers, keys):
-            # Rows on disk lack what has just come: the next commit writes all of the measurement's anew.
-            self._rows.pop(measurement, None)
-
-    # -- databases and policies
-
-    def create_database(self, name: str) -> Database:
-        """Make the database `name` with the policy ``autogen``, durably; the one that is there if it exists.
-
-        Raises InvalidRequest, "invalid name" as InfluxDB 1.x says.
-        """
-        with self._lock:
-            found = self._databases.get(name)
-            if found is not None:
-                return found
-            if not is_database_name(name):
-                raise InvalidRequest("invalid name", "name")
-            database = self._make_database(name)
-
-            def work(connection: apsw.Connection) -> None:
-                tables.write_database(connection, database.id, name)
-                for policy in database.policies.values():
-                    tables.write_policy(connection, database.id, policy)
-
-            self._transact(work)
-            self._add_database(database)
-            self._write_copy()
-            return database
-
-    def _make_database(self, name: str) -> Database:
-        return Database(self._new_id(), name, self._make_policies())
-
-    def _make_policies(self) -> dict[str, Policy]:
-        policy = Policy(self._new_id(), DEFAULT_POLICY, 0, default_shard_duration(0), 1, True)
-        return {policy.name: policy}
-
-    def put_policy(self, database: Database, policy: Policy) -> None:
-        """Store `policy` durably: a new one (its id from `next_policy_id`) or, by its id, a changed one.
-
-        A policy that becomes the default takes that from the other. Raises InvalidRequest where another has its name.
-        """
-        with self._lock:
-            rival = database.policies.get(policy.name)
-            if rival is not None and rival.id != policy.id:
-                raise InvalidRequest("retention policy already exists", "name")
-            policies = {p.id: p for p in database.policies.values()}
-            if policy.default:
-                policies = {i: replace(p, default=False) for i, p in policies.items()}
-            policies[policy.id] = policy
-
-            def work(connection: apsw.Connection) -> None:
-                for each in policies.values():
-                    tables.write_policy(connection, database.id, each)
-
-            self._transact(work)
-            database.policies = {p.name: p for p in policies.values()}
-            self._write_copy()
-
-    def next_policy_id(self) -> int:
-        """An id for a new policy. May raise OSError."""
-        return self._new_id()
-
-    def drop_policy(self, database: Database, name: str) -> list[SegmentEntry]:
-        """Drop a policy durably; returns its segments, which are no longer listed. Raises PolicyNotFound."""
-        with self._lock:
-            policy = self.policy(database, name)
-            gone = [s for s in self._segments.values() if s.policy == policy.id]
-            self._drop([policy.id], [], gone, [(database.id, policy.id)], lambda c: tables.delete_policy(c, policy.id))
-            database.policies = {n: p for n, p in database.policies.items() if n != name}
-            self._write_copy()
-            return gone
-
-    def drop_database(self, name: str) -> list[SegmentEntry]:
-        """Drop a database durably, if it is there; returns its segments, which are no longer listed.
-
-        ``default`` is made anew at once, empty.
-        """
-        with self._lock:
-            database = self._databases.get(name)
-            if database is None:
-                return []
-            gone = [s for s in self._segments.values() if s.database == database.id]
-            policies = [p.id for p in database.policies.values()]
-            measurements = list(database.measurements.values())
-            heir = self._make_database(name) if name == DEFAULT_DATABASE else None
-
-            def work(connection: apsw.Connection) -> None:
-                tables.delete_database(connection, database.id, policies)
-                if heir is not None:
-                    tables.write_database(connection, heir.id, name)
-                    for policy in heir.policies.values():
-                        tables.write_policy(connection, heir.id, policy)
-
-            pairs = [(database.id, p) for p in policies]
-            self._drop([database.id, *policies], measurements, gone, pairs, work)
-            del self._by_id[database.id]
-            del self._databases[name]
-            if heir is not None:
-                self._add_database(heir)
-            self._write_copy()
-            return gone
-
-    def drop_measurement(self, database: Database, name: str) -> None:
-        """Drop a measurement durably, if it is there. Its points in segments are nobody's from then on."""
-        with self._lock:
-            measurement = database.measurements.get(name)
-            if measurement is not None:
-                self._drop([], [measurement], [], [], lambda _: None)
-                del database.measurements[name]
-                self._write_copy()
-
-    def _drop(
-        self,
-        ids: list[int],
-        measurements: list[Measurement],
-        segments: list[SegmentEntry],
-        checkpoints: list[tuple[int, int]],
-        more: Work,
-    ) -> None:
-        """Take things out of meta.sqlite for good, then out of memory, but for databases and their maps."""
-        ids = [*ids, *(m.id for m in measurements)]
-
-        def work(connection: apsw.Connection) -> None:
-            more(connection)
-            for measurement in measurements:
-                tables.delete_measurement(connection, measurement.id)
-            tables.delete_segments(connection, [s.id for s in segments])
-            tables.delete_checkpoints(connection, checkpoints)
-            tables.write_dropped(connection, ids)
-
-        self._transact(work)
-        self._dropped.update(ids)
-        for measurement in measurements:
-            self._forget_measurement(measurement)
-        for segment in segments:
-            del self._segments[segment.id]
-        for pair in checkpoints:
-            self._checkpoints.pop(pair, None)
+            # Rows on disk lack what has just come.
+            self._write_series_anew(measurement)
 
     # -- to disk
 
@@ -355,21 +232,31 @@ class Catalog(Names):
         checkpoint: tuple[int, int, tuple[int, int]] | None,
         added: Sequence[SegmentEntry],
         removed: Sequence[int],
-    ) -> None:
+    ) -> bool:
         """One durable transaction: list the segments `added`, unlist the ids `removed`, move a checkpoint.
 
         `checkpoint` is (database, policy, position in the log). Every measurement, field and series made
-        so far is on disk afterwards.
+        so far is on disk afterwards. Segments that are removed and not replaced never come back. Returns False, and
+        does nothing, where one of `removed` is listed no more, or the policy of what is added was dropped.
         """
         with self._lock:
+            if any(number not in self._segments for number in removed):
+                return False
+            owners = {(entry.database, entry.policy) for entry in added}
+            if checkpoint is not None:
+                owners.add(checkpoint[:2])
+            if any(self.owner(*owner) is None for owner in owners):
+                return False
             self._connect()
             pending = self._pending()
+            gone = [] if added else [i for n in removed for i in (n, *self._segments[n].parents)]
 
             def work(connection: apsw.Connection) -> None:
                 self._write_pending(connection, pending)
                 for entry in added:
                     tables.write_segment(connection, entry)
                 tables.delete_segments(connection, removed)
+                tables.write_dropped(connection, gone)
                 if checkpoint is not None:
                     tables.write_checkpoint(connection, checkpoint[0], checkpoint[1], Checkpoint(*checkpoint[2]))
 
@@ -377,12 +264,14 @@ class Catalog(Names):
             self._transact(work, stamp)
             self._settle(pending)
             for number in removed:
-                self._segments.pop(number, None)
+                del self._segments[number]
+            self._dropped.update(gone)
             self._segments.update((entry.id, entry) for entry in added)
             if checkpoint is not None:
                 self._checkpoints[checkpoint[0], checkpoint[1]] = Checkpoint(*checkpoint[2])
-            if self.copy_error is not None:
+            if gone or self.copy_error is not None:
                 self._write_copy()
+            return True
 
     def _pending(self, everything: bool = False) -> _Pending:
         # Fields and series before measurements: what they belong to is then there too.
@@ -412,7 +301,7 @@ class Catalog(Names):
         for measurement, rows, _ in pending.series:
             tables.delete_series(connection, measurement.id, rows[0][0])
             for first, count in rows:
-                keys = measurement.index.keys(np.arange(first, first + count, dtype=np.uint32))
+                keys = measurement.index.live_keys(np.arange(first, first + count, dtype=np.uint32))
                 tables.write_series(connection, measurement.id, first, keys)
 
     def _settle(self, pending: _Pending) -> None:
@@ -426,6 +315,9 @@ class Catalog(Names):
     def _forget_measurement(self, measurement: Measurement) -> None:
         super()._forget_measurement(measurement)
         self._rows.pop(measurement.id, None)
+
+    def _write_series_anew(self, measurement: int) -> None:
+        self._rows.pop(measurement, None)
 
     def _promise_ids(self) -> None:
         self._transact(lambda _: None)
@@ -453,6 +345,9 @@ class Catalog(Names):
     def _connect(self) -> None:
         """Make sure that the file is open and holds what memory believes it to hold."""
         self._file.connect()
+        if self._file.version < tables.VERSION:
+            self._in_transaction(tables.upgrade, self._stamp)
+            self._file.version = tables.VERSION
         if self._file.unsure:
             pending = self._pending(everything=True)
             self._in_transaction(lambda c: self._write_all(c, pending), self._stamp)
@@ -466,7 +361,11 @@ class Catalog(Names):
             tables.write_database(connection, database.id, database.name)
             for policy in database.policies.values():
                 tables.write_policy(connection, database.id, policy)
+            for number, query in database.continuous.values():
+                tables.write_continuous_query(connection, number, database.id, query)
         tables.write_dropped(connection, self._dropped)
+        self.deletes.write(connection)
+        self._book.write(connection, {name: d.id for name, d in self._databases.items()})
         if pending is None:
             return
         self._write_pending(connection, pending)

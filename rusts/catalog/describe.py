@@ -6,7 +6,7 @@ from typing import Any
 
 from rusts.catalog.catalog import META, Catalog
 from rusts.catalog.schema import Database, Measurement, SegmentEntry
-from rusts.catalog.tables import VERSION
+from rusts.catalog.tombstones import Tombstone
 from rusts.files import Files
 
 __all__ = ["describe", "describe_file"]
@@ -27,12 +27,22 @@ def describe(catalog: Catalog) -> dict[str, Any]:
     """Everything in the catalog but the series keys, which are counted."""
     stamp = catalog.max_stamp()
     return {
-        "format": VERSION,
+        "format": catalog.format,
         "node": catalog.node,
         "transactions": catalog.transactions,
         "max_stamp": {"clock": stamp.clock, "node": stamp.node},
         "databases": [_database(d) for d in catalog.databases()],
         "dropped_ids": catalog.dropped_ids(),
+        "users": [
+            {"name": u.name, "admin": u.admin, "grants": {d: p.name.lower() for d, p in u.grants.items()}}
+            for u in catalog.users()
+        ],
+        "tokens": [{"id": t.id, "description": t.description, "scopes": list(t.scopes)} for t in catalog.tokens()],
+        "tombstones": [_tombstone(t) for t in catalog.deletes.tombstones()],
+        "purges": [
+            {"database": database, "clock": stamp.clock, "node": stamp.node}
+            for database, stamp in catalog.deletes.purges.items()
+        ],
         "segments": [_segment(s) for s in catalog.segments()],
         "checkpoints": [
             {"database": database, "policy": policy, "file": position.file, "offset": position.offset}
@@ -56,6 +66,7 @@ def _database(database: Database) -> dict[str, Any]:
             }
             for p in database.policies.values()
         ],
+        "continuous_queries": [{"id": i, "name": q.name, "text": q.text} for i, q in database.continuous.values()],
         "measurements": [_measurement(m) for m in list(database.measurements.values())],
     }
 
@@ -66,8 +77,23 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
         "id": measurement.id,
         "name": measurement.name,
         "series": index.count(),
+        "dropped_series": len(index.dropped()),
         "tags": {key: index.distinct(key) for key in index.tag_keys()},
         "fields": [{"id": f.id, "name": f.name, "type": f.type.text} for f in measurement.fields.values()],
+    }
+
+
+def _tombstone(tombstone: Tombstone) -> dict[str, Any]:
+    return {
+        "id": tombstone.id,
+        "stamp": list(tombstone.stamp),
+        "database": tombstone.database,
+        "policy": tombstone.policy,
+        "measurement": tombstone.measurement,
+        "low": tombstone.low,
+        "high": tombstone.high,
+        "series": None if tombstone.series is None else len(tombstone.series),
+        "spans": None if tombstone.spans is None else len(tombstone.spans),
     }
 
 

@@ -85,6 +85,8 @@ class MetaFile:
         self._connection: apsw.Connection | None = None
         self._digest = 0
         self.sequence = 0
+        self.version = tables.VERSION
+        """The format of the open file."""
         self.unsure = False
         """The file has a transaction that its caller was told had failed; it must be written anew."""
 
@@ -95,6 +97,7 @@ class MetaFile:
 
     def _use(self, connection: apsw.Connection, digest: int) -> None:
         self._connection = connection
+        self.version = tables.version(connection)
         self._digest = digest
 
         def changed(change: apsw.PreUpdate) -> None:

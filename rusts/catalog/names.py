@@ -8,8 +8,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rusts.catalog.schema import DEFAULT_POLICY, Database, FieldMeta, Measurement, Policy, default_shard_duration
+from rusts.catalog.deletes import Deletes
+from rusts.catalog.policies import default_shard_duration
+from rusts.catalog.schema import DEFAULT_POLICY, Database, FieldMeta, Measurement, Policy
 from rusts.errors import Bug, DatabaseNotFound, PolicyNotFound
+from rusts.index.postings import numbers_of
 from rusts.logging import get_logger
 from rusts.model.series import KeyTable
 from rusts.model.types import FieldType
@@ -42,6 +45,8 @@ class Names:
         self._new_fields: dict[int, tuple[int, FieldMeta]] = {}
         """Measurements by id, and fields by id with their measurement, that are not on disk yet."""
         self._dropped: set[int] = set()
+        self.deletes = Deletes()
+        """What was deleted and is not purged yet; changed by the catalog alone."""
 
     def _promise_ids(self) -> None:
         """Make sure, on disk, that the next ids are never given again after a crash. Raises OSError."""
@@ -57,6 +62,10 @@ class Names:
         """All databases, in the order of their creation."""
         return list(self._databases.values())
 
+    def find_database(self, name: str) -> Database | None:
+        """The database `name`, None if there is none."""
+        return self._databases.get(name)
+
     def database(self, name: str) -> Database:
         """The database `name`. Raises DatabaseNotFound."""
         found = self._databases.get(name)
@@ -68,7 +77,8 @@ class Names:
         """The policy `name` of `database`, or its default one. Raises PolicyNotFound."""
         found = database.policies.get(name) if name is not None else database.default_policy
         if found is None:
-            raise PolicyNotFound(name or "default")
+            # A database without a default policy has lost the one that every database begins with.
+            raise PolicyNotFound(name or "autogen")
         return found
 
     def owner(self, database: int, policy: int) -> tuple[Database, Policy] | None:
@@ -83,11 +93,11 @@ class Names:
         return self._measurements.get(number)
 
     def was_dropped(self, id: int) -> bool:
-        """Whether a database, policy or measurement with this id was dropped."""
+        """Whether a database, policy, measurement or segment with this id was dropped."""
         return id in self._dropped
 
     def dropped_ids(self) -> list[int]:
-        """The ids of all databases, policies and measurements that were dropped, ascending."""
+        """The ids of all databases, policies, measurements and segments that were dropped, ascending."""
         return sorted(self._dropped)
 
     # -- what the log asks (wal's protocol `Names`)
@@ -217,6 +227,9 @@ class Names:
         self._by_id[database.id] = database
 
     def _add_measurement(self, database: Database, measurement: Measurement) -> None:
+        gone = self.deletes.dropped_series.get(measurement.id)
+        if gone is not None:
+            measurement.index.drop(numbers_of(gone))
         self._measurements[measurement.id] = measurement
         database.measurements[measurement.name] = measurement
 

@@ -7,7 +7,7 @@ deleted: the damaged file is set aside under another name.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from rusts.model.series import KeyTable
 from rusts.model.types import FieldType, Stamp
 
 __all__ = ["DescribedHeader", "DescribedSection", "DescribedSegment", "rebuild"]
+
+_LOST: Final = "users, tokens, continuous queries, durations of retention policies and deletes not purged yet are lost"
 
 logger = get_logger("rusts.catalog")
 
@@ -101,10 +103,10 @@ def rebuild(
         if files.exists(copy):
             catalog = Catalog.read(files, copy)
         else:
-            notes.append(f"{COPY} is missing: durations of retention policies are lost")
+            notes.append(f"{COPY} is missing: {_LOST}")
     except Corruption as problem:
         copy_is_damaged = True
-        notes.append(f"durations of retention policies are lost: {problem}")
+        notes.append(f"{_LOST}: {problem}")
     if notes:
         # Without a copy: the log may hold points of the database that every directory begins with.
         database = catalog.restore_database(FIRST_IDS[0], DEFAULT_DATABASE)
@@ -148,9 +150,11 @@ def _replaced(entries: list[SegmentEntry]) -> set[int]:
 
 
 def _take_names(catalog: Catalog, segment: DescribedSegment) -> bool:
-    """Make known what the segment names; False if its database or policy was dropped."""
+    """Make known what the segment names; False if it, its database or its policy was dropped."""
     header = segment.header
     catalog.reserve_id(header.segment)
+    if catalog.was_dropped(header.segment):
+        return False
     database = catalog.restore_database(header.database, header.database_name)
     if database is None or catalog.restore_policy(database, header.policy, header.policy_name) is None:
         return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from rusts.index.series import SeriesIndex
-from rusts.model.time import NANOSECONDS
+from rusts.model.store import ContinuousQuery, PolicyInfo
 from rusts.model.types import FieldType, Stamp
 
 __all__ = [
@@ -19,33 +19,16 @@ __all__ = [
     "Measurement",
     "Policy",
     "SegmentEntry",
-    "default_shard_duration",
-    "is_database_name",
 ]
 
 DEFAULT_DATABASE: Final = "default"
 """The database that always exists: writes without a database's name go there."""
 
 DEFAULT_POLICY: Final = "autogen"
-"""The policy that every database is made with."""
+"""The policy that a database is made with unless another one is asked for."""
 
 FIRST_IDS: Final = (1, 2)
 """The ids of that database and its policy as a new directory gets them."""
-
-_HOUR: Final = NANOSECONDS["h"]
-_DAY: Final = NANOSECONDS["d"]
-
-
-def default_shard_duration(duration: int) -> int:
-    """What InfluxDB 1.x chooses for a policy that keeps points for `duration` ns: 1 h, 1 d or 7 d."""
-    if duration == 0 or duration > 180 * _DAY:
-        return 7 * _DAY
-    return _DAY if duration >= 2 * _DAY else _HOUR
-
-
-def is_database_name(name: str) -> bool:
-    """Whether a database may be called so: InfluxDB 1.x's rule, printable and without what a path gives a meaning."""
-    return name not in ("", ".", "..") and "/" not in name and "\\" not in name and name.isprintable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +68,31 @@ class Policy:
     replication: int
     default: bool
 
+    @staticmethod
+    def of(id: int, info: PolicyInfo) -> Policy:
+        """`info` with an id."""
+        return Policy(id, info.name, info.duration, info.shard_duration, info.replication, info.default)
+
+    @property
+    def info(self) -> PolicyInfo:
+        """The policy as the Store's users see it."""
+        return PolicyInfo(self.name, self.duration, self.shard_duration, self.replication, self.default)
+
 
 @dataclass(slots=True, eq=False)
 class Database:
     """A database.
 
-    `policies` by name, in order of creation, is replaced, never changed. `measurements` by name grows in place:
-    a reader goes through a copy (``list(...)``, which is one step).
+    `policies` by name, in order of creation, is replaced, never changed; so is `continuous`, the continuous queries by
+    name, each with its id. `measurements` by name grows in place: a reader goes through a copy (``list(...)``,
+    which is one step).
     """
 
     id: int
     name: str
     policies: dict[str, Policy] = field(default_factory=dict)
     measurements: dict[str, Measurement] = field(default_factory=dict)
+    continuous: dict[str, tuple[int, ContinuousQuery]] = field(default_factory=dict)
 
     @property
     def default_policy(self) -> Policy | None:

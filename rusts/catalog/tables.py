@@ -14,6 +14,7 @@ import zstandard
 from rusts.catalog.schema import Checkpoint, FieldMeta, Measurement, Policy, SegmentEntry
 from rusts.errors import Corruption, FormatTooNew
 from rusts.model.series import KeyTable
+from rusts.model.store import ContinuousQuery
 from rusts.model.types import FieldType, Stamp
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "clear",
     "create",
     "delete_checkpoints",
+    "delete_continuous_query",
     "delete_database",
     "delete_measurement",
     "delete_policy",
@@ -30,6 +32,7 @@ __all__ = [
     "digest",
     "pack_keys",
     "read_checkpoints",
+    "read_continuous_queries",
     "read_databases",
     "read_dropped",
     "read_fields",
@@ -42,7 +45,10 @@ __all__ = [
     "signed",
     "unpack_keys",
     "unsigned",
+    "upgrade",
+    "version",
     "write_checkpoint",
+    "write_continuous_query",
     "write_database",
     "write_dropped",
     "write_field",
@@ -53,7 +59,7 @@ __all__ = [
     "write_state",
 ]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The newest format that this code reads, and the one that it writes (SQLite's ``user_version``)."""
 
 _APPLICATION: Final = 0x52555354
@@ -91,7 +97,31 @@ CREATE TABLE checkpoints (
 ) STRICT, WITHOUT ROWID;
 """
 
-_NAMES: Final = (
+_SECOND: Final = """
+CREATE TABLE continuous_queries (
+    id INTEGER PRIMARY KEY, database INTEGER NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (database, name)
+) STRICT;
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, password TEXT NOT NULL, is_admin INTEGER NOT NULL
+) STRICT;
+CREATE TABLE grants (
+    user INTEGER NOT NULL, database INTEGER NOT NULL, privilege INTEGER NOT NULL, PRIMARY KEY (user, database)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tokens (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, description TEXT NOT NULL, hash BLOB NOT NULL,
+    scopes TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
+) STRICT;
+CREATE TABLE tombstones (
+    id INTEGER PRIMARY KEY, clock INTEGER NOT NULL, node INTEGER NOT NULL, database INTEGER NOT NULL,
+    policy INTEGER NOT NULL, measurement INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
+    series_crc INTEGER NOT NULL, series BLOB NOT NULL, spans_crc INTEGER NOT NULL, spans BLOB NOT NULL
+) STRICT;
+CREATE TABLE dropped_series (measurement INTEGER PRIMARY KEY, crc INTEGER NOT NULL, numbers BLOB NOT NULL) STRICT;
+CREATE TABLE purges (database INTEGER PRIMARY KEY, clock INTEGER NOT NULL, node INTEGER NOT NULL) STRICT;
+"""
+"""What format 2 adds."""
+
+_OF_FIRST: Final = (
     "databases",
     "policies",
     "dropped",
@@ -100,6 +130,15 @@ _NAMES: Final = (
     "series",
     "segments",
     "checkpoints",
+)
+_OF_SECOND: Final = (
+    "continuous_queries",
+    "users",
+    "grants",
+    "tokens",
+    "tombstones",
+    "dropped_series",
+    "purges",
 )
 
 _LEVEL: Final = 3
@@ -121,6 +160,22 @@ def create(connection: apsw.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute(_TABLES)
+    connection.execute(_SECOND)
+
+
+def upgrade(connection: apsw.Connection) -> None:
+    """Give a database of format 1 the tables that it lacks, inside the caller's transaction."""
+    connection.execute(_SECOND)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def version(connection: apsw.Connection) -> int:
+    """The format of an open database."""
+    return int(connection.pragma("user_version"))
+
+
+def _names(connection: apsw.Connection) -> tuple[str, ...]:
+    return _OF_FIRST if version(connection) < VERSION else _OF_FIRST + _OF_SECOND
 
 
 def check_version(connection: apsw.Connection, path: str) -> None:
@@ -128,11 +183,11 @@ def check_version(connection: apsw.Connection, path: str) -> None:
     application = connection.pragma("application_id")
     if application != _APPLICATION:
         raise Corruption(path, 68, "it is another program's database")
-    version = connection.pragma("user_version")
-    if version > VERSION:
-        raise FormatTooNew(path, version, VERSION)
-    if version < 1:
-        raise Corruption(path, 60, f"there is no format version {version}")
+    found = version(connection)
+    if found > VERSION:
+        raise FormatTooNew(path, found, VERSION)
+    if found < 1:
+        raise Corruption(path, 60, f"there is no format version {found}")
     verdict = connection.execute("PRAGMA integrity_check(1)").get
     if verdict != "ok":
         raise Corruption(path, 0, str(verdict))
@@ -167,8 +222,14 @@ def write_policy(connection: apsw.Connection, database: int, policy: Policy) -> 
     connection.execute("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
+def write_continuous_query(connection: apsw.Connection, number: int, database: int, query: ContinuousQuery) -> None:
+    """Store a continuous query of `database`."""
+    row = signed(number), signed(database), query.name, query.text
+    connection.execute("INSERT OR REPLACE INTO continuous_queries VALUES (?, ?, ?, ?)", row)
+
+
 def write_dropped(connection: apsw.Connection, ids: Iterable[int]) -> None:
-    """Store ids that were dropped, so that the log does not bring them back."""
+    """Store ids that were dropped, so that no file brings them back."""
     connection.executemany("INSERT OR REPLACE INTO dropped VALUES (?)", ((signed(i),) for i in ids))
 
 
@@ -265,14 +326,13 @@ def row_digest(table: str, row: tuple[Any, ...]) -> int:
 
 def digest(connection: apsw.Connection) -> int:
     """The sum, modulo 2**64, of `row_digest` over all rows but those of ``state``."""
-    return unsigned(
-        sum(row_digest(table, row) for table in _NAMES for row in connection.execute(f"SELECT * FROM {table}"))
-    )
+    rows = ((table, row) for table in _names(connection) for row in connection.execute(f"SELECT * FROM {table}"))
+    return unsigned(sum(row_digest(table, row) for table, row in rows))
 
 
 def clear(connection: apsw.Connection) -> None:
     """Take every row out of every table but ``state``."""
-    for table in _NAMES:
+    for table in _names(connection):
         connection.execute(f"DELETE FROM {table}")
 
 
@@ -282,10 +342,16 @@ def delete_policy(connection: apsw.Connection, policy: int) -> None:
 
 
 def delete_database(connection: apsw.Connection, database: int, policies: Iterable[int]) -> None:
-    """Take out a database and its policies."""
+    """Take out a database with its policies and continuous queries."""
+    connection.execute("DELETE FROM continuous_queries WHERE database = ?", (signed(database),))
     connection.execute("DELETE FROM databases WHERE id = ?", (signed(database),))
     for policy in policies:
         delete_policy(connection, policy)
+
+
+def delete_continuous_query(connection: apsw.Connection, number: int) -> None:
+    """Take out a continuous query."""
+    connection.execute("DELETE FROM continuous_queries WHERE id = ?", (signed(number),))
 
 
 def delete_measurement(connection: apsw.Connection, measurement: int) -> None:
@@ -324,6 +390,14 @@ def read_policies(connection: apsw.Connection) -> Iterator[tuple[int, Policy]]:
         "SELECT id, database, name, duration, shard_duration, replication, is_default FROM policies ORDER BY id"
     ):
         yield unsigned(database), Policy(unsigned(number), name, duration, shard, replication, bool(default))
+
+
+def read_continuous_queries(connection: apsw.Connection) -> Iterator[tuple[int, int, ContinuousQuery]]:
+    """Id, database and contents of each continuous query, in the order of their creation."""
+    for number, database, name, text in connection.execute(
+        "SELECT id, database, name, text FROM continuous_queries ORDER BY id"
+    ):
+        yield unsigned(number), unsigned(database), ContinuousQuery(name, text)
 
 
 def read_dropped(connection: apsw.Connection) -> Iterator[int]:

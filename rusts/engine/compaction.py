@@ -1,7 +1,7 @@
 """Compaction: small segments of one partition become one. A pure plan, and a dull worker.
 
 Only neighbours in stamp order are merged: a merged segment stands, in the order of writes, where its
-parents stood, so that a later write still wins over an earlier one.
+parents stood, so that a later write still wins over an earlier one. What was deleted is left out.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from rusts.catalog.catalog import SegmentEntry
 from rusts.catalog.schema import Measurement
 from rusts.engine.flush import SegmentFactory, section_fields
 from rusts.engine.partition import Partition
-from rusts.engine.segments import Segment
-from rusts.engine.sources import UNREADABLE
+from rusts.engine.purge import Deleted, Purge, find_dirty, finish_purges
+from rusts.engine.segments import NEVER, Segment
+from rusts.engine.sources import UNREADABLE, SegmentDamaged
 from rusts.errors import Corruption
 from rusts.logging import get_logger
 from rusts.model.batch import Column, SeriesRows, concat_columns, empty_column
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from rusts.engine.engine import Engine
     from rusts.engine.policydata import PolicyData
 
-__all__ = ["MIN_FILES", "compact_once", "plan"]
+__all__ = ["MIN_FILES", "compact_once", "plan", "rewrite"]
 
 logger = get_logger("rusts.engine")
 
@@ -44,15 +45,15 @@ QUIET_MS: Final = 3_600_000
 """A partition that was not written to for this long is merged into one segment."""
 
 _SLICE_ROWS: Final = 1 << 18
-_NEVER: Final = Stamp(0)
 _FOR_EVER: Final = Stamp((1 << 64) - 1, (1 << 16) - 1)
 
 
 def plan(
     entries: Sequence[SegmentEntry],
-    quiet_since: Stamp = _NEVER,
+    quiet_since: Stamp = NEVER,
     min_files: int = MIN_FILES,
     barred: Collection[int] = (),
+    borders: Collection[Stamp] = (),
 ) -> list[SegmentEntry]:
     """The segments of one database and policy that should become one now; empty if none should.
 
@@ -61,11 +62,15 @@ def plan(
     logarithmic number of times, and few files stay. A partition that nobody wrote to after
     `quiet_since` becomes one segment, whatever the sizes. The ids `barred` (damaged ones) are left alone, and what
     was written before such a one is not merged with what was written after it: what is left of it could
-    no longer be put between them.
+    no longer be put between them. Nor is what was written before one of the stamps `borders` with what was
+    written after it.
     """
     runs: dict[tuple[int, int], list[list[SegmentEntry]]] = {}
     for entry in sorted(entries, key=lambda e: e.min_stamp):
         partition = runs.setdefault((entry.start, entry.width), [[]])
+        before = partition[-1][-1].max_stamp if partition[-1] else entry.min_stamp
+        if any(before < border < entry.min_stamp for border in borders):
+            partition.append([])
         if entry.id in barred:
             partition.append([])
         else:
@@ -108,32 +113,50 @@ def _interleaved(chosen: list[SegmentEntry], entries: Sequence[SegmentEntry]) ->
 
 
 def compact_once(engine: Engine, everything: bool = False) -> bool:
-    """Merge one set of segments, with `everything` all of a partition; False if there is none. Raises OSError."""
+    """Merge one set of segments, with `everything` all of a partition; False if there is none. Raises OSError.
+
+    If none is to be merged, one segment that holds what was deleted is written anew.
+    """
     engine.readers.sweep()
     now_ms = engine.clock.now_ns() // 1_000_000
     quiet_since = _FOR_EVER if everything else Stamp((now_ms - QUIET_MS) << 20)
     for data in list(engine.policies_data.values()):
         with engine.write_lock:
             live = list(data.segments)
-        chosen = plan([s.entry for s in live], quiet_since, barred=engine.quarantined)
+            borders = list(engine.pending_deletes)
+        chosen = plan([s.entry for s in live], quiet_since, barred=engine.quarantined, borders=borders)
         if chosen and engine.catalog.owner(data.database, data.policy) is not None:
             ids = {e.id for e in chosen}
-            try:
-                _merge(engine, data, [s for s in live if s.entry.id in ids])
-            except Corruption as error:
-                damaged = [e for e in chosen if error.file.endswith(e.file_name)]
-                if not damaged:
-                    raise
-                engine.quarantine(damaged[0], error)
-            engine.readers.sweep()
+            rewrite(engine, data, [s for s in live if s.entry.id in ids])
             return True
+    dirty = find_dirty(engine)
+    if dirty is not None:
+        rewrite(engine, dirty[0], [dirty[1]])
+        return True
+    finish_purges(engine)
     return False
+
+
+def rewrite(engine: Engine, data: PolicyData, segments: list[Segment]) -> None:
+    """Write neighbours of one partition as one segment, without what was deleted. Raises OSError."""
+    try:
+        _merge(engine, data, segments)
+    except SegmentDamaged as damage:
+        engine.quarantine(damage.entry, damage.error)
+    except Corruption as error:
+        damaged = [s.entry for s in segments if error.file.endswith(s.entry.file_name)]
+        if not damaged:
+            raise
+        engine.quarantine(damaged[0], error)
+    engine.readers.sweep()
 
 
 def _merge(engine: Engine, data: PolicyData, segments: list[Segment]) -> None:
     owner = engine.catalog.owner(data.database, data.policy)
     if owner is None:
         return
+    with engine.write_lock:
+        purge = Purge.of(engine.catalog, *owner)
     entries = [s.entry for s in segments]
     factory = SegmentFactory(engine.files, engine.directory, engine.catalog, *owner)
     measurements = {m.id: m for m in owner[0].measurements.values()}
@@ -147,13 +170,26 @@ def _merge(engine: Engine, data: PolicyData, segments: list[Segment]) -> None:
             engine.quarantine(entry, error)
             return
     parents = tuple(e.id for e in entries)
-    merged = factory.write(partition, Tier.HOT, stamps, _sections(readers, measurements), parents)
-    engine.catalog.commit(checkpoint=None, added=[merged], removed=[e.id for e in entries])
+    merged = factory.write(
+        partition, Tier.HOT, stamps, _sections(list(zip(entries, readers, strict=True)), measurements, purge), parents
+    )
+    added = [merged] if merged.rows else []
+    if not engine.catalog.commit(checkpoint=None, added=added, removed=[e.id for e in entries]):
+        # They, or their policy, were dropped meanwhile.
+        factory.discard([merged])
+        return
+    if not added:
+        factory.discard([merged])
     with engine.write_lock:
-        at = data.segments.index(segments[0])
         gone = set(segments)
-        rest = [s for s in data.segments[at:] if s not in gone]
-        data.segments = [*data.segments[:at], Segment(merged, engine.readers), *rest]
+        if gone <= set(data.segments):
+            at = data.segments.index(segments[0])
+            rest = [s for s in data.segments[at:] if s not in gone]
+            made = [Segment(entry, engine.readers, purge.stamp) for entry in added]
+            data.segments = [*data.segments[:at], *made, *rest]
+        else:
+            # The policy was dropped after the commit, and what was committed with it.
+            engine.readers.let_go.extend(added)
     for segment in segments:
         segment.replaced()
     logger.debug("merged", segments=len(entries), into=merged.file_name, rows=merged.rows, bytes=merged.bytes)
@@ -161,27 +197,46 @@ def _merge(engine: Engine, data: PolicyData, segments: list[Segment]) -> None:
     engine.counters.compacted_bytes += merged.bytes
 
 
-def _sections(readers: list[SegmentReader], measurements: dict[int, Measurement]) -> Iterator[SectionInput]:
-    present = sorted({m for r in readers for m in r.sections} & set(measurements))
+def _sections(
+    opened: list[tuple[SegmentEntry, SegmentReader]], measurements: dict[int, Measurement], purge: Purge
+) -> Iterator[SectionInput]:
+    present = sorted({m for _, reader in opened for m in reader.sections} & set(measurements))
     for number in present:
         measurement = measurements[number]
-        sections = [r.sections[number] for r in readers if number in r.sections]
-        used = {field for section in sections for field in section.fields}
+        deleted = purge.of_measurement(measurement)
+        sections = [
+            (reader.sections[number], entry.max_stamp)
+            for entry, reader in opened
+            # What is deleted as a whole is not even read: damage in it does no harm.
+            if number in reader.sections and not deleted.covers(entry, reader.sections[number])
+        ]
+        if not sections:
+            continue
+        used = {field for section, _ in sections for field in section.fields}
         fields = section_fields(measurement, used)
         types = {field: type for field, _, type in fields}
         yield SectionInput(
             measurement=number,
             name=measurement.name,
             fields=fields,
-            chunks=_merged(sections, types),
+            chunks=_merged(sections, types, deleted),
             keys=measurement.index.keys,
         )
 
 
-def _merged(sections: list[Section], types: dict[int, FieldType]) -> Iterator[SeriesRows]:
-    """The points of `sections` (oldest first), some series at a time so that memory stays bounded."""
-    for series in _slices(sections):
-        parts = [rows for s in sections if (rows := _rows_of(s, series[0], series[-1], types)) is not None]
+def _merged(
+    sections: list[tuple[Section, Stamp]], types: dict[int, FieldType], deleted: Deleted
+) -> Iterator[SeriesRows]:
+    """The points of `sections` (oldest first, each with its largest stamp), some series at a time."""
+    for series in _slices([section for section, _ in sections]):
+        parts = [
+            living
+            for section, stamp in sections
+            if (rows := _rows_of(section, series[0], series[-1], types)) is not None
+            and (living := deleted.purged(rows, stamp)) is not None
+        ]
+        if not parts:
+            continue
         if len(parts) == 1:
             yield parts[0]
             continue

@@ -18,7 +18,8 @@ from rusts.engine.cells import FieldCells, applicable, valueless
 from rusts.engine.grid import Buckets, Grid, HashedCells
 from rusts.engine.merge import clusters, merged, split_overlaps
 from rusts.engine.pruning import Reading, begin
-from rusts.engine.sources import Pieces, SegmentDamaged, Slices, TablePart
+from rusts.engine.sources import Pieces, SegmentDamaged, Slices
+from rusts.engine.tablepart import TablePart
 from rusts.engine.view import ReadView
 from rusts.kernels import reduce
 from rusts.model.batch import Column

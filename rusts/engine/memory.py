@@ -59,28 +59,27 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The pools: write buffer (all memtables), query, cache (decoded columns), compaction, replay."""
+    """The pools: write buffer (all memtables), query, cache (decoded columns), replay."""
 
-    total: int
     write_buffer: Pool
     query: Pool
     cache: Pool
-    compaction: Pool
     replay: Pool
 
     @staticmethod
     def of(total: int) -> Budget:
-        """Split `total` bytes: 30 % write buffer, 30 % query, 15 % cache, 15 % compaction, 10 % replay."""
+        """Split `total` bytes: 30 % write buffer, 30 % query, 15 % cache, 10 % replay.
+
+        What is left is for flushing and merging, which take a slice of rows at a time, whatever they work on.
+        """
 
         def pool(name: str, percent: int) -> Pool:
             return Pool(name, total * percent // 100)
 
         return Budget(
-            total,
             pool("write buffer", 30),
             pool("query", 30),
             pool("cache", 15),
-            pool("compaction", 15),
             pool("replay", 10),
         )
 

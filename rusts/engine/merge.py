@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rusts.engine.sources import Pieces, RowsSource, Source, TablePart, counted
+from rusts.engine.sources import Pieces, RowsSource, Source, block_ends, counted
+from rusts.engine.tablepart import TablePart
 from rusts.kernels import merge
 from rusts.model.batch import Column, SeriesRows, concat_columns, empty_column
 from rusts.model.types import FieldType
@@ -93,7 +94,7 @@ def split_overlaps(parts: list[Pieces]) -> tuple[list[Pieces], list[Pieces]]:
     # A piece with n zones leaves n + 1 gaps: before the first, between two, behind the last.
     beside = np.repeat(piece, zones + 1)
     gap = counted(i, zones + 1)
-    before, behind = _ends_of(zones + 1)
+    before, behind = block_ends(zones + 1)
     gap_low, gap_high = low[beside], high[beside]
     gap_low[~before] = zone_high[gap[~before] - 1] + 1
     gap_high[~behind] = zone_low[gap[~behind]] - 1
@@ -131,15 +132,6 @@ def _shared(first: Longs, last: Longs) -> tuple[Longs, Longs]:
     reach = np.maximum.accumulate(end)
     fresh = np.append(True, begin[1:] > reach[:-1])
     return begin[fresh], reach[np.append(np.flatnonzero(fresh)[1:] - 1, len(reach) - 1)]
-
-
-def _ends_of(counts: npt.NDArray[Any]) -> tuple[Mask, Mask]:
-    """For blocks of `counts` elements each: which elements begin a block, and which end one."""
-    ends = np.cumsum(counts)
-    first, last = np.zeros(int(ends[-1]), dtype=np.bool_), np.zeros(int(ends[-1]), dtype=np.bool_)
-    first[ends - counts] = True
-    last[ends - 1] = True
-    return first, last
 
 
 def _by_source(

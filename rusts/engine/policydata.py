@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rusts.catalog.schema import SegmentEntry
 from rusts.engine.segments import Segment
 from rusts.memtable.memtable import Memtable
+from rusts.model.batch import Rows
+from rusts.model.changes import Changes
+from rusts.model.time import MIN_TIME
 from rusts.wal.record import LogPosition
 
 __all__ = ["PolicyData", "Sealed"]
@@ -46,6 +50,8 @@ class PolicyData:
         """Memtables of new writes that were sealed while the log was still being replayed."""
         self.active = Memtable()
         self.active_start: LogPosition | None = None
+        self.changes: dict[int, Changes] = {}
+        """What changed of a measurement, by its id, since somebody asked for it first."""
 
     def memtables(self) -> list[Memtable]:
         """Every memtable with points, oldest first."""
@@ -56,6 +62,18 @@ class PolicyData:
         if self.active.points:
             tables.append(self.active)
         return tables
+
+    def note(self, rows: Sequence[Rows]) -> None:
+        """Points were written, and can be seen now."""
+        for each in rows:
+            changes = self.changes.get(each.measurement)
+            if changes is not None:
+                changes.note(int(each.times[0]) if len(each.times) == 1 else int(each.times.min()))
+
+    def note_delete(self) -> None:
+        """Points of any time may be gone."""
+        for changes in self.changes.values():
+            changes.note(MIN_TIME)
 
     def oldest_position(self) -> LogPosition | None:
         """Where the log must be kept from; None if everything is in segments."""

@@ -14,10 +14,12 @@ import numpy as np
 
 from rusts.catalog.schema import FieldMeta
 from rusts.engine.rowfilter import RowFilter, split_predicate
-from rusts.engine.sources import UNREADABLE, Meter, Pieces, SectionSource, SegmentDamaged, TablePart, select
+from rusts.engine.sources import UNREADABLE, Meter, Pieces, SectionSource, SegmentDamaged, select
+from rusts.engine.tablepart import TablePart
+from rusts.engine.tombstones import cut_out, later_than
 from rusts.engine.view import Matched, PinnedSegment, ReadView
 from rusts.index.series import SeriesIndex
-from rusts.model.predicate import Predicate
+from rusts.model.predicate import And, Or, Predicate, TagIn
 from rusts.model.store import ScanStats, TimeRange
 from rusts.model.time import MAX_TIME, MIN_TIME
 from rusts.segment.reader import Section
@@ -34,11 +36,13 @@ class Reading:
     """One read, made ready: which series, which fields, which rows of which sources.
 
     `fields` are the wanted fields that exist, in the order asked for; `low` and `high` the first and
-    last ns; `parts` what is wanted of each source, in the order of the view.
+    last ns; `parts` what is wanted of each source, in the order of the view. `of_series` is what of the predicate
+    chose the series.
     """
 
     view: ReadView
     matched: Matched
+    of_series: Predicate | None
     fields: list[FieldMeta]
     row_filter: RowFilter | None
     low: int
@@ -84,7 +88,7 @@ def begin(
     for entry, reason in view.quarantined:
         if entry.min_time <= high and entry.max_time >= low:
             stats.warnings.append(f"segment {entry.file_name} is quarantined: {reason}")
-    reading = Reading(view, matched, known, row_filter, low, high, stats, [])
+    reading = Reading(view, matched, of_series, known, row_filter, low, high, stats, [])
     if low <= high and known and len(matched):
         needed = {field.id for field in known} | (set() if row_filter is None else row_filter.fields)
         _from_segments(reading, needed, Meter(stats, check))
@@ -126,26 +130,44 @@ def _from_segments(reading: Reading, needed: set[int], meter: Meter) -> None:
 def _from_segment(reading: Reading, segment: PinnedSegment, needed: set[int], meter: Meter) -> Pieces | None:
     try:
         section = segment.reader().sections.get(reading.view.measurement.id)
-        if section is None or needed.isdisjoint(section.fields) or not _may_have(section, reading.matched):
+        if section is None or needed.isdisjoint(section.fields) or not _may_have(section, reading):
             return None
     except UNREADABLE as error:
         raise SegmentDamaged(segment.entry, error) from error
     pieces = select(SectionSource(segment.entry, section, meter), reading.matched, reading.low, reading.high)
+    pieces = cut_out(pieces, later_than(reading.view.tombstones, segment.entry.max_stamp))
     return pieces if len(pieces) else None
 
 
-def _may_have(section: Section, matched: Matched) -> bool:
-    """False if the bloom filter tells that a large section has none of a few series: its directory stays unread."""
-    if len(matched) > _FEW_SERIES or section.series_count < _LARGE_DIRECTORY:
+def _may_have(section: Section, reading: Reading) -> bool:
+    """False if the bloom filter tells that a large section has none of the series: its directory stays unread."""
+    matched = reading.matched
+    if section.series_count < _LARGE_DIRECTORY:
         return True
-    return any(section.might_have_series(matched.key(i)) for i in range(len(matched)))
+    if len(matched) <= _FEW_SERIES:
+        return any(section.might_have_series(matched.key(i)) for i in range(len(matched)))
+    return _may_hold(section, reading.of_series)
+
+
+def _may_hold(section: Section, predicate: Predicate | None) -> bool:
+    """False if the bloom filter tells that no series of the section has the tags that `predicate` wants."""
+    match predicate:
+        case TagIn(key, values, False) if "" not in values and len(values) <= _FEW_SERIES:
+            return any(section.might_have_tag(key, value) for value in values)
+        case And(parts):
+            return all(_may_hold(section, part) for part in parts)
+        case Or(parts):
+            return any(_may_hold(section, part) for part in parts)
+        case _:
+            return True
 
 
 def _from_memtables(reading: Reading, needed: set[int]) -> None:
     for table in reading.view.memtables:
         in_time = table.min_time <= reading.high and table.max_time >= reading.low
         if in_time and not needed.isdisjoint(table.fields):
-            reading.parts.append(TablePart(table, reading.matched, needed, reading.low, reading.high))
+            wanted = reading.matched, needed, reading.low, reading.high
+            reading.parts.append(TablePart(table, *wanted, reading.view.tombstones))
 
 
 def _give_up(view: ReadView, stats: ScanStats, damage: SegmentDamaged) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ from rusts.engine.policydata import PolicyData, Sealed
 from rusts.engine.segments import DIRECTORY, segment_path
 from rusts.errors import Corruption
 from rusts.files import TEMPORARY, Files
+from rusts.index.postings import numbers_of
 from rusts.logging import get_logger
 from rusts.memtable.memtable import Memtable
 from rusts.model.batch import Rows
@@ -88,8 +90,8 @@ def _number(name: str) -> int:
 def sort_out_segments(files: Files, directory: str, catalog: Catalog, rebuilt: bool) -> list[SegmentEntry]:
     """Make the files in the segment directory and the catalog's list agree; returns those listed, but missing.
 
-    A file that is not listed goes if a listed segment, whose file is there, names it as parent (it was
-    replaced before a crash), or if all its own parents are listed (a merge that did not get into the catalog);
+    A file that is not listed goes if it was dropped, if a listed segment, whose file is there, names it as parent (it
+    was replaced before a crash), or if all its own parents are listed (a merge that did not get into the catalog);
     any other is moved to ``quarantine/``, and so is each of them where the list had to be `rebuilt`.
     Files that were never finished go; files of others stay.
     """
@@ -108,6 +110,10 @@ def sort_out_segments(files: Files, directory: str, catalog: Catalog, rebuilt: b
             continue
         path = f"{folder}/{name}"
         catalog.reserve_id(_number(name))
+        if catalog.was_dropped(_number(name)):
+            logger.info("removing a segment that was dropped before", segment=name)
+            files.remove(path)
+            continue
         if not rebuilt and (_number(name) in parents or _is_redundant(files, path, there)):
             logger.info("removing a segment that was merged before", segment=name)
             files.remove(path)
@@ -168,6 +174,8 @@ class Replay:
         self._directory = f"{engine.directory}/wal"
         self._rebuilt = rebuilt
         self._starts: dict[tuple[int, int], LogPosition] = {}
+        self._ends: dict[tuple[int, int], LogPosition] = {}
+        self._deletes: list[Stamp] = []
         self._flushed: dict[tuple[int, int], _Flushed] = {}
         self._bytes = self._done = self._done_before = 0
         self._file = 0
@@ -290,6 +298,7 @@ class Replay:
     def read_rows(self) -> None:
         """Second pass: every row that no segment has yet is in memory (or flushed) afterwards."""
         engine = self._engine
+        self._deletes = sorted({t.stamp for t in engine.catalog.deletes.tombstones()})
         for item in replay(
             engine.files,
             self._directory,
@@ -297,6 +306,7 @@ class Replay:
             wanted=self._wanted,
             # Where stamps tell what is flushed, each record must keep its own.
             gather_rows=0 if self._flushed else _GATHERED_ROWS,
+            apart=self._deletes,
         ):
             if isinstance(item, Damage):
                 self._report(item)
@@ -327,10 +337,16 @@ class Replay:
             rows = [left for r in rows if (left := flushed.left(r, record.stamp)) is not None]
         if self._doubtful:
             rows = [named for r in rows if (named := self._named(r)) is not None]
+        rows = [living for r in rows if (living := self._living(r)) is not None]
         if not rows:
             return
         with engine.write_lock:
             data = engine.data_of(*key)
+            if data.replayed is not None and self._deleted_between(data.replayed, record.stamp):
+                # A memtable's rows are all older than a tombstone, or none is.
+                data.sealed.append(Sealed(data.replayed, self._starts.pop(key), self._ends[key]))
+                data.replayed = None
+            self._ends[key] = end
             if data.replayed is None:
                 data.replayed = Memtable()
                 self._starts[key] = start
@@ -353,6 +369,22 @@ class Replay:
         buffer = engine.budget.write_buffer
         while buffer.used > engine.budget.replay.limit and not engine.try_flush() and buffer.used > buffer.limit:
             engine.clock.sleep(RETRY_SECONDS)
+
+    def _deleted_between(self, memtable: Memtable, stamp: Stamp) -> bool:
+        """Whether something was deleted after what the memtable holds and before `stamp`."""
+        assert memtable.max_stamp is not None
+        return bisect_right(self._deletes, memtable.max_stamp) != bisect_right(self._deletes, stamp)
+
+    def _living(self, rows: Rows) -> Rows | None:
+        """The rows of series that were not dropped since."""
+        catalog = self._engine.catalog
+        measurement = catalog.measurement(rows.measurement)
+        if measurement is None:
+            return None if catalog.was_dropped(rows.measurement) else rows
+        dropped = measurement.index.dropped()
+        if not dropped:
+            return rows
+        return _some(rows, ~np.isin(rows.series, numbers_of(dropped)))
 
     def _named(self, rows: Rows) -> Rows | None:
         """The rows and columns whose names are known."""

@@ -16,14 +16,19 @@ import numpy.typing as npt
 from rusts.catalog.schema import FieldMeta
 from rusts.engine.merge import Points, clusters
 from rusts.engine.pruning import Reading, begin, without
-from rusts.engine.sources import Pieces, SegmentDamaged, TablePart
+from rusts.engine.sources import Pieces, SegmentDamaged
+from rusts.engine.tablepart import TablePart
 from rusts.engine.view import ReadView
+from rusts.errors import Corruption
 from rusts.model.batch import Column, SeriesRows, empty_column
+from rusts.model.predicate import Predicate
 from rusts.model.series import SeriesSet, TagColumn
-from rusts.model.store import Scan, ScanRequest, ScanStats
+from rusts.model.store import Scan, ScanRequest, ScanStats, TimeRange
 from rusts.model.types import FieldType
 
-__all__ = ["scan"]
+__all__ = ["judged", "scan"]
+
+Mask = npt.NDArray[np.bool_]
 
 _FIRST_ROWS: Final = 1 << 12
 _MOST_ROWS: Final = 1 << 18
@@ -45,6 +50,41 @@ def scan(view: ReadView | None, request: ScanRequest) -> Scan:
     names = sorted(view.measurement.fields) if request.fields is None else dict.fromkeys(request.fields)
     reading = begin(view, request.range, request.predicate, names, request.check)
     return _Scan(reading, request.descending)
+
+
+def judged(
+    view: ReadView, range: TimeRange, predicate: Predicate | None
+) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], Mask]]:
+    """The points in `range` of the series that may do, slab by slab, and for which of them `predicate` holds.
+
+    Numbers uint32[n], times int64[n] and bool[n], sorted by series and time. Raises InvalidRequest on a bad pattern,
+    and Corruption, FormatTooNew or OSError if a segment cannot be read.
+    """
+    reading = begin(view, range, predicate, sorted(view.measurement.fields), None)
+    if reading.stats.warnings:
+        raise Corruption("segments", 0, "; ".join(reading.stats.warnings))
+    numbers = reading.matched.numbers
+    try:
+        for points in _Scan(reading, descending=False).points():
+            series = points.positions if numbers is None else numbers[points.positions]
+            mask = _row_mask(reading, points)
+            yield series, points.times, np.ones(len(points), dtype=np.bool_) if mask is None else mask
+    except SegmentDamaged as damage:
+        reading.drop(damage)
+        raise damage.error from damage
+
+
+def _row_mask(reading: Reading, points: Points) -> Mask | None:
+    """bool[points]: for which of them the read's condition on rows holds; None if for all."""
+    row_filter = reading.row_filter
+    if row_filter is None or not len(points):
+        return None
+    types = {field.id: field.type for field in reading.view.measurement.fields.values()}
+
+    def column(field: int) -> Column | None:
+        return points.column(field, types[field])
+
+    return row_filter.mask(column, lambda: points.positions, len(points))
 
 
 class _NoSeries:
@@ -94,6 +134,12 @@ class _Scan:
                 if len(rows):
                     yield rows
 
+    def points(self) -> Iterator[Points]:
+        """All points of the sources, slab by slab. Raises SegmentDamaged."""
+        for group in clusters(self._reading.parts):
+            for low, high in self._slabs(group):
+                yield _slab_points(group, low, high)
+
     def _slabs(self, group: list[Pieces | TablePart]) -> list[tuple[int, int]]:
         """The time of `group` cut into stretches (first and last ns) in the order of the scan."""
         low = min(int(p.low.min()) for p in group)
@@ -117,16 +163,17 @@ class _Scan:
 
     def _slab(self, group: list[Pieces | TablePart], low: int, high: int) -> SeriesRows:
         while True:
-            parts = [clipped for pieces in group if len(clipped := pieces.clip(low, high))]
             try:
-                return self._rows(Points.of(parts))
+                return self._rows(_slab_points(group, low, high))
             except SegmentDamaged as damage:
                 self._reading.drop(damage)
                 group[:] = without(group, damage)
 
     def _rows(self, points: Points) -> SeriesRows:
         self.stats.rows_scanned += len(points)
-        points = self._filtered(points)
+        mask = _row_mask(self._reading, points)
+        if mask is not None:
+            points = points.keep(mask)
         columns = {field: points.column(field.id, field.type) for field in self._reading.fields}
         valued = _valued(list(columns.values()), len(points))
         if valued is not None:
@@ -135,16 +182,9 @@ class _Scan:
         rows = len(points)
         return points.series_rows({f.name: _column(f, c, rows) for f, c in columns.items()})
 
-    def _filtered(self, points: Points) -> Points:
-        row_filter = self._reading.row_filter
-        if row_filter is None or not len(points):
-            return points
-        types = {field.id: field.type for field in self._reading.view.measurement.fields.values()}
 
-        def column(field: int) -> Column | None:
-            return points.column(field, types[field])
-
-        return points.keep(row_filter.mask(column, lambda: points.positions, len(points)))
+def _slab_points(group: list[Pieces | TablePart], low: int, high: int) -> Points:
+    return Points.of([clipped for pieces in group if len(clipped := pieces.clip(low, high))])
 
 
 def _column(field: FieldMeta, column: Column | None, rows: int) -> Column:

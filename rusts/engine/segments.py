@@ -16,12 +16,15 @@ from rusts.catalog.catalog import SegmentEntry
 from rusts.errors import Corruption
 from rusts.files import Files
 from rusts.logging import get_logger
+from rusts.model.types import Stamp
 from rusts.segment.cache import ColumnCache
 from rusts.segment.reader import SegmentReader
 
-__all__ = ["DIRECTORY", "ReaderPool", "Segment", "segment_path"]
+__all__ = ["DIRECTORY", "NEVER", "ReaderPool", "Segment", "segment_path"]
 
 DIRECTORY: Final = "segments"
+
+NEVER: Final = Stamp(0)
 
 logger = get_logger("rusts.engine")
 _OPEN_READERS: Final = 512
@@ -101,10 +104,12 @@ class ReaderPool:
 class Segment:
     """A live segment: its catalog entry and, when asked for, its reader."""
 
-    __slots__ = ("__weakref__", "_pool", "_removal", "entry")
+    __slots__ = ("__weakref__", "_pool", "_removal", "clean", "entry")
 
-    def __init__(self, entry: SegmentEntry, pool: ReaderPool) -> None:
+    def __init__(self, entry: SegmentEntry, pool: ReaderPool, clean: Stamp = NEVER) -> None:
+        """`clean`: nothing is in it that was deleted up to this stamp, as far as is known."""
         self.entry = entry
+        self.clean = clean
         self._pool = pool
         self._removal: weakref.finalize[[SegmentEntry], Segment] | None = None
 

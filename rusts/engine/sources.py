@@ -16,7 +16,6 @@ from rusts.catalog.schema import SegmentEntry
 from rusts.engine.view import Matched
 from rusts.errors import Corruption, FormatTooNew
 from rusts.kernels import reduce
-from rusts.memtable.table import TableView
 from rusts.model.batch import Column, SeriesRows
 from rusts.model.store import ScanStats
 from rusts.segment.reader import Section
@@ -31,7 +30,7 @@ __all__ = [
     "SegmentDamaged",
     "Slices",
     "Source",
-    "TablePart",
+    "block_ends",
     "counted",
     "select",
 ]
@@ -217,6 +216,15 @@ def counted(begins: npt.NDArray[Any], counts: npt.NDArray[Any]) -> Longs:
     return numbers
 
 
+def block_ends(counts: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """For blocks of `counts` elements each (none of 0): which elements begin a block, and which end one."""
+    ends = np.cumsum(counts)
+    first, last = np.zeros(int(ends[-1]), dtype=np.bool_), np.zeros(int(ends[-1]), dtype=np.bool_)
+    first[ends - counts] = True
+    last[ends - 1] = True
+    return first, last
+
+
 @dataclass(slots=True)
 class Slices:
     """Rows of one batch: slice i is the rows ``begins[i]:ends[i]`` of the batch, and belongs to piece ``piece[i]``."""
@@ -316,33 +324,3 @@ def select(source: Source, matched: Matched, low: int, high: int) -> Pieces:
     """The parts of the source's runs that are of `matched` series with ``low <= time <= high``."""
     runs, positions = matched.find(source.series)
     return Pieces(source, runs, positions, source.low[runs], source.high[runs]).clip(low, high)
-
-
-class TablePart:
-    """The wanted rows of a memtable, selected when a stretch of time is asked for: that copies and sorts them.
-
-    It stands where `Pieces` do; `low` and `high` int64[1] ns bound all of its rows.
-    """
-
-    def __init__(self, table: TableView, matched: Matched, fields: Collection[int], low: int, high: int) -> None:
-        """`fields` are ids; the rows with ``low <= time <= high`` are wanted, and the table has such times."""
-        self._table = table
-        self._matched = matched
-        self._fields = [field for field in table.fields if field in fields]
-        self.low = np.array([max(table.min_time, low)], dtype=np.int64)
-        self.high = np.array([min(table.max_time, high)], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return 1
-
-    def estimate(self) -> npt.NDArray[np.float64]:
-        """float64[1]: about how many rows there are, as if all series had equally many."""
-        return np.array([self._table.rows * min(1.0, len(self._matched) / max(1, self._matched.total))])
-
-    def clip(self, low: int, high: int, positions: npt.NDArray[np.integer[Any]] | None = None) -> Pieces:
-        """What lies in ``low <= time <= high``; of the series at `positions` (ascending) in the matched set only."""
-        numbers = self._matched.numbers
-        if positions is not None:
-            numbers = positions.astype(np.uint32) if numbers is None else numbers[positions]
-        low, high = max(low, int(self.low[0])), min(high, int(self.high[0]))
-        return select(RowsSource(self._table.select(numbers, low, high + 1, self._fields)), self._matched, low, high)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rusts.catalog.schema import Measurement, SegmentEntry
+from rusts.catalog.tombstones import Tombstone
 from rusts.index.series import SeriesIndex
 from rusts.memtable.table import TableView
 from rusts.model.series import TagColumn
+from rusts.model.types import Stamp
 from rusts.segment.reader import SegmentReader
 
 __all__ = ["Matched", "PinnedSegment", "ReadView"]
@@ -37,7 +39,7 @@ class ReadView:
 
     Where two sources have the same cell, the later one in that order wins. `on_corruption` is told of a
     segment that could not be read; `quarantined` are those that could not be read before, and why: an answer about
-    their times begins with a warning.
+    their times begins with a warning. `tombstones` hide what was written before them.
     """
 
     measurement: Measurement
@@ -45,6 +47,14 @@ class ReadView:
     memtables: Sequence[TableView]
     on_corruption: Callable[[SegmentEntry, Exception], None]
     quarantined: Sequence[tuple[SegmentEntry, str]] = ()
+    tombstones: Sequence[Tombstone] = ()
+
+    def newer_than(self, stamp: Stamp) -> ReadView:
+        """The same of what was written after `stamp`, at least in part."""
+        segments = [segment for segment in self.segments if segment.entry.max_stamp > stamp]
+        bad = [(entry, reason) for entry, reason in self.quarantined if entry.max_stamp > stamp]
+        memtables = [table for table in self.memtables if table.max_stamp > stamp]
+        return replace(self, segments=segments, quarantined=bad, memtables=memtables)
 
 
 class Matched:

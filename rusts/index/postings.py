@@ -13,7 +13,7 @@ from pyroaring import BitMap
 
 from rusts.index.tables import Tables
 
-__all__ = ["Postings", "bitmap_of", "numbers_of"]
+__all__ = ["Postings", "bitmap_of", "bitmap_of_numbers", "numbers_of"]
 
 _BLOCK: Final = 1 << 16
 _ARRAY_MAX: Final = 4096
@@ -47,6 +47,15 @@ def bitmap_of(mask: npt.NDArray[np.bool_]) -> BitMap:
     offsets = np.cumsum(sizes, dtype=np.uint32) + np.uint32(8 + 8 * len(heads))
     head = np.array([_COOKIE, len(heads)], dtype="<u4").tobytes() + np.array(heads, dtype="<u2").tobytes()
     return BitMap.deserialize(b"".join((head, offsets.astype("<u4").tobytes(), *containers)))
+
+
+def bitmap_of_numbers(numbers: npt.NDArray[np.uint32]) -> BitMap:
+    """The members `numbers`, ascending."""
+    if len(numbers) <= _SMALL:
+        return BitMap(array.array("I", numbers.tobytes()))
+    mask = np.zeros(int(numbers[-1]) + 1, dtype=np.bool_)
+    mask[numbers] = True
+    return bitmap_of(mask)
 
 
 def numbers_of(bitmap: BitMap) -> npt.NDArray[np.uint32]:

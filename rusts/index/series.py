@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import os
 import threading
 from collections.abc import Sequence
@@ -10,11 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyroaring import BitMap
 
 from rusts.errors import Bug, Corruption
 from rusts.index.match import Matcher
-from rusts.index.postings import Postings, numbers_of
+from rusts.index.postings import Postings, bitmap_of_numbers, numbers_of
 from rusts.index.tables import Tables, TagValues, arrow_values, empty_tables, texts_of
 from rusts.kernels import hashing
 from rusts.model.predicate import Predicate
@@ -40,7 +41,8 @@ class SeriesIndex:
 
     One writer at a time (the engine's write lock); any number of readers beside it, without a lock: they
     work on `tables`, one consistent state that the writer replaces when it is done. A number is never
-    given twice. A dropped series keeps its number and its tags, but its key is unknown from then on.
+    given twice. A dropped series keeps its number, but its key is unknown from then on; its tags are forgotten
+    when the index is made anew.
     """
 
     def __init__(self, name: str) -> None:
@@ -56,6 +58,7 @@ class SeriesIndex:
         self._postings = Postings()
         self._values: dict[int, tuple[int, list[str]]] = {}
         self._values_lock = threading.Lock()
+        self._used_keys: tuple[int, BitMap, list[str]] = 0, self._gone, []
 
     def __len__(self) -> int:
         """The first number that no series has; dropped series count."""
@@ -106,12 +109,14 @@ class SeriesIndex:
 
         What is there already stays. Numbers that are left out stay without a series until they
         are restored too; so does one whose key is empty. Returns whether such an earlier number got its series now.
-        Raises Corruption where a number has another key, or the bytes are no key.
+        A number that was dropped never gets one. Raises Corruption where a number has another key, or the bytes are
+        no key.
         """
         wanted = np.ascontiguousarray(numbers, dtype=np.int64)
         if not len(wanted):
             return False
         try:
+            keys = self._without_dropped(wanted, keys)
             if wanted[0] < 0 or (np.diff(wanted) <= 0).any():
                 raise ValueError("numbers do not ascend")
             length = self.tables.length
@@ -130,6 +135,17 @@ class SeriesIndex:
             return len(fill) > 0
         except ValueError as problem:
             raise Corruption("series", int(wanted[0]), f"of {self.name!r}: {problem}") from None
+
+    def _without_dropped(self, numbers: npt.NDArray[Any], keys: KeyTable) -> KeyTable:
+        """`keys`, those of dropped `numbers` (ascending) emptied: a key in the table could hide its newer number."""
+        if not self._gone or int(numbers[-1]) < self._gone.min() or int(numbers[0]) > self._gone.max():
+            return keys
+        kept = ~np.isin(numbers, numbers_of(self._gone))
+        if bool(kept.all()):
+            return keys
+        sizes = np.diff(keys.offsets)
+        data = keys.data[int(keys.offsets[0]) : int(keys.offsets[-1])][np.repeat(kept, sizes)]
+        return KeyTable(data, np.concatenate(([0], np.cumsum(sizes * kept))))
 
     def _check_held(self, numbers: npt.NDArray[np.int64], keys: KeyTable) -> npt.NDArray[np.int64]:
         """The positions of numbers that wait for their key; raises ValueError where a number has another key."""
@@ -263,7 +279,7 @@ class SeriesIndex:
         self.tables = t._replace(texts=texts, starts=starts, owners=owners, ranks=ranks, text_slots=text_slots)
 
     def keys(self, numbers: npt.NDArray[np.uint32]) -> KeyTable:
-        """The canonical keys of the series `numbers` (uint32[n]), also of dropped ones; empty for no series."""
+        """The canonical keys of the series `numbers` (uint32[n]), dropped ones while known; empty for no series."""
         t = self.tables
         wanted = np.ascontiguousarray(numbers, dtype=np.uint32)
         ends = hashing.key_ends(wanted, len(self._prefix), t.codes, t.counts[: t.length], t.starts, t.name_starts)
@@ -272,6 +288,10 @@ class SeriesIndex:
         )
         return KeyTable(data, ends)
 
+    def live_keys(self, numbers: npt.NDArray[np.uint32]) -> KeyTable:
+        """`keys` of the ascending `numbers`, empty for dropped ones: what is to be kept on disk."""
+        return self._without_dropped(numbers, self.keys(numbers)) if len(numbers) else self.keys(numbers)
+
     def key(self, number: int) -> bytes:
         """The canonical key of the series `number`."""
         return self.keys(np.array([number], dtype=np.uint32)).data.tobytes()
@@ -279,9 +299,16 @@ class SeriesIndex:
     # -- tags
 
     def tag_keys(self) -> list[str]:
-        """Every tag key that some series has had, sorted by its bytes."""
-        t = self.tables
-        return [t.tags[tag] for tag in t.order.tolist()]
+        """Every tag key that some live series has, sorted by its bytes."""
+        t, gone = self.tables, self._gone
+        keys = [t.tags[tag] for tag in t.order.tolist()]
+        if not gone:
+            return keys
+        length, seen, used = self._used_keys
+        if length != t.length or seen is not gone:
+            used = [key for key in keys if len(self._used(t, key, None))]
+            self._used_keys = t.length, gone, used
+        return list(used)
 
     def tag(self, key: str) -> TagColumn:
         """The tag `key` over the series 0..len-1: codes uint32[len] and values, of which the first is "".
@@ -311,17 +338,37 @@ class SeriesIndex:
                 self._values[tag] = t.known_texts, values
         return values
 
-    def distinct(self, key: str) -> int:
-        """How many values of the tag `key` live series have; the empty one does not count."""
+    def distinct(self, key: str, numbers: npt.NDArray[np.uint32] | None = None) -> int:
+        """How many values of the tag `key` the series `numbers` have (None: all live ones), the empty one left out."""
         tag = self._tag_ids.get(key)
-        if tag is None:
-            return 0
-        if not self._gone:
+        if tag is not None and numbers is None and not self._gone:
             return int(self._sizes[tag]) - 1
+        return len(self._used(self.tables, key, numbers))
+
+    def values(self, key: str, numbers: npt.NDArray[np.uint32] | None = None) -> pa.LargeStringArray:
+        """Those values themselves, sorted by their bytes."""
         t = self.tables
+        found = arrow_values(t, self._used(t, key, numbers))
+        return found.take(pc.array_sort_indices(found))
+
+    def _used(self, t: Tables, key: str, numbers: npt.NDArray[np.uint32] | None) -> npt.NDArray[np.int64]:
+        """int64[n]: the texts, but for the empty one, that are values of the tag in the series `numbers`."""
+        tag = self._tag_ids.get(key)
+        if tag is None or tag >= len(t.tags):
+            return np.empty(0, dtype=np.int64)
+        if numbers is None and not self._gone:
+            return texts_of(t, tag)
+        codes = t.codes[tag, : t.length]
         used = np.zeros(t.known_texts, dtype=np.bool_)
-        used[t.codes[tag, numbers_of(self.live())]] = True
-        return int(np.count_nonzero(used[1:]))
+        used[codes[self._live_mask(t.length)] if numbers is None else codes[numbers]] = True
+        return np.flatnonzero(used[1:]) + 1
+
+    def _live_mask(self, length: int) -> npt.NDArray[np.bool_]:
+        mask = np.ones(length, dtype=np.bool_)
+        for dead in (self._gone, self._holes):
+            numbers = numbers_of(dead)
+            mask[numbers[: np.searchsorted(numbers, length)]] = False
+        return mask
 
     def excess_values(
         self, keys: KeyTable, positions: npt.NDArray[Any], limit: int
@@ -334,6 +381,8 @@ class SeriesIndex:
         sizes = {name: int(self._sizes[tag]) - 1 for name, tag in self._tag_ids.items()}
         if max(sizes.values(), default=0) + len(positions) <= limit:
             return np.empty(0, dtype=np.int64), "", "", 0
+        if self._gone:
+            sizes = {name: self.distinct(name) for name in sizes}
         fresh: dict[str, set[str]] = {}
         refused: list[int] = []
         first = "", "", 0
@@ -375,17 +424,29 @@ class SeriesIndex:
 
     def count(self) -> int:
         """How many live series there are."""
-        return self.tables.length - len(self._gone | self._holes)
+        length = self.tables.length
+        return length - int((self._gone | self._holes).range_cardinality(0, length))
 
     def drop(self, numbers: npt.NDArray[np.uint32]) -> None:
-        """Forget the series `numbers` (ascending): their keys become unknown. Writer's lock; twice does no harm."""
+        """Forget the series `numbers` (ascending): their keys become unknown. Writer's lock; twice does no harm.
+
+        Numbers that are not there yet are dropped when they come; until then `reserve_dropped` must keep them from
+        being given to others.
+        """
         wanted = np.ascontiguousarray(numbers, dtype=np.uint32)
         if not len(wanted):
             return
+        self._gone = self._gone | bitmap_of_numbers(wanted)
+        wanted = wanted[: np.searchsorted(wanted, self.tables.length)]
         keys = self.keys(wanted)
-        self._gone = self._gone | BitMap(array.array("I", wanted.tobytes()))
         hashes = hashing.hash_keys(keys.data, keys.offsets, _SEED, len(self._prefix))
         hashing.kill_series(hashes, wanted, self.tables.slots)
+
+    def reserve_dropped(self) -> None:
+        """Make sure that no number which was dropped before its series came back is given to another one."""
+        missing = self._gone.max() + 1 - self.tables.length if self._gone else 0
+        if missing > 0:
+            self._append(KeyTable.of([b""] * missing), np.arange(missing))
 
     def dropped(self) -> BitMap:
         """Every series that was dropped."""

@@ -13,6 +13,7 @@ from rusts.errors import InvalidRequest
 from rusts.model.predicate import CompareOp, FieldCompare, Predicate, TagIn, TagRegex, conjunction
 from rusts.model.store import TimeRange, Window
 from rusts.model.time import MAX_TIME, MIN_TIME, parse_rfc3339
+from rusts.query.expression import Ref
 from rusts.query.functions import FUNCTIONS
 from rusts.query.plan import EVER, Aggregate, Call, Fill, FillMode, Plan, Points, Rows, Slice
 
@@ -205,8 +206,10 @@ def _rows(request: dict[str, Any], points: Points, shared: dict[str, tuple[str, 
             raise InvalidRequest(f"{shared[name][0]}: needs an aggregation", shared[name][0])
     if "fill" in request:
         raise InvalidRequest("fill: needs an aggregation with interval_nanos", "fill")
-    names = tuple(_texts(request["fields"], "fields")) if "fields" in request else None
-    return Rows(points, names, _group_by(shared))
+    columns = None
+    if "fields" in request:
+        columns = tuple((name, Ref(name)) for name in _texts(request["fields"], "fields"))
+    return Rows(points, columns, _group_by(shared))
 
 
 def _aggregate(
@@ -263,8 +266,8 @@ def _calls(value: dict[str, Any], path: str) -> Iterable[Call]:
         label = _text(label, f"{path}.as")
         if len(fields) > 1:
             raise InvalidRequest(f"{path}.as: names one column, but there are several fields", f"{path}.as")
-    number = None if parameter is None else float(parameter)
-    return [Call(name, field, label or f"{name}_{field}", number) for field in fields]
+    numbers = () if parameter is None else (float(parameter),)
+    return [Call(name, Ref(field), label or f"{name}_{field}", numbers) for field in fields]
 
 
 def _group_by(shared: dict[str, tuple[str, Any]]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ from typing import Final
 
 __all__ = ["NAMES", "compiled", "pure", "source_digest", "stale", "summary"]
 
-NAMES: Final = ("hashing", "lineproto", "merge", "numtext", "reduce")
+NAMES: Final = ("hashing", "lineproto", "merge", "numtext", "reduce", "smoothing")
 """Every kernel. Tests hold this list, pyproject.toml and the files on disk to each other."""
 
 _DIGEST_LINE: Final = re.compile(rb'^SOURCE_DIGEST = "[0-9a-f]*"\n', re.MULTILINE)

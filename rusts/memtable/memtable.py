@@ -39,7 +39,20 @@ class Memtable:
             if table is None:
                 table = self.tables[batch.measurement] = Table(batch.measurement)
             self.nbytes += table.append(batch)
+            table.max_stamp = max(table.max_stamp, stamp)
             self.points += len(batch.times)
+
+    def forget(self, measurement: int) -> int:
+        """Let go of a measurement's rows; returns how many bytes that frees."""
+        table = self.tables.get(measurement)
+        if table is None:
+            return 0
+        # Replaced, not changed: a flush may be going through the old one.
+        self.tables = {number: kept for number, kept in self.tables.items() if number != measurement}
+        self.points -= table.rows
+        freed = sum(block.nbytes for block in table.blocks)
+        self.nbytes -= freed
+        return freed
 
     def view(self, measurement: int) -> TableView | None:
         """The measurement's rows, None if there are none. Call it under the lock that orders writes."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rusts.kernels.merge import Grouping
 from rusts.memtable.block import BLOCK_ROWS, Block, SortedPart
 from rusts.model.batch import Column, Rows, SeriesRows, concat_columns, empty_column
-from rusts.model.types import DTYPES, FieldType
+from rusts.model.types import DTYPES, FieldType, Stamp
 from rusts.model.upsert import gather, merge_rows, point_order, runs_of
 
 __all__ = ["OrderedPoints", "Table", "TableView"]
@@ -36,6 +36,8 @@ class Table:
         self.blocks: list[Block] = [Block()]
         self.fields: dict[int, FieldType] = {}
         self.rows = 0
+        self.max_stamp = Stamp(0)
+        """The largest stamp of the writes."""
 
     def append(self, rows: Rows) -> int:
         """Copy `rows` in. Returns by how many bytes the table grew."""
@@ -224,16 +226,37 @@ class TableView:
     """A measurement's rows in one memtable as they were at one moment.
 
     `rows` counts writes, not points: a point written twice counts twice until it is selected.
-    `fields` gives the type of each field id; `min_time` and `max_time` bound the times.
+    `fields` gives the type of each field id; `min_time` and `max_time` bound the times; `max_stamp` is the
+    largest stamp of the writes.
     """
 
     def __init__(self, table: Table) -> None:
         self.measurement = table.measurement
         self.rows = table.rows
         self.fields = dict(table.fields)
+        self.max_stamp = table.max_stamp
         self._parts = [_Part(block) for block in table.blocks if block.rows]
         self.min_time = min((p.min_time for p in self._parts), default=0)
         self.max_time = max((p.max_time for p in self._parts), default=-1)
+
+    def series(self, low: int, high: int) -> npt.NDArray[np.uint32]:
+        """uint32[n] ascending: the series with a row whose time is from `low` to `high` (ns, inclusive)."""
+        seen = np.zeros(0, dtype=np.bool_)
+        for part in self._parts:
+            series = part.series
+            if part.min_time < low or part.max_time > high:
+                series = series[(part.times >= low) & (part.times <= high)]
+            if len(series):
+                missing = int(series.max()) + 1 - len(seen)
+                if missing > 0:
+                    seen = np.append(seen, np.zeros(missing, dtype=np.bool_))
+                seen[series] = True
+        return np.flatnonzero(seen).astype(np.uint32)
+
+    def slices(self, width: int) -> npt.NDArray[np.int64]:
+        """The numbers ``time // width`` of all rows, ascending, each once."""
+        found = [np.unique(part.times // width) for part in self._parts]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
 
     def ordered(self) -> OrderedPoints:
         """All points, to be gathered piece by piece."""

@@ -14,7 +14,16 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KeyTable", "SeriesSet", "TagColumn", "decode_key", "encode_key", "key_text"]
+__all__ = [
+    "KeyTable",
+    "SeriesSet",
+    "TagColumn",
+    "decode_key",
+    "encode_key",
+    "escape_measurement",
+    "escape_tag",
+    "key_text",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +79,21 @@ _MEASUREMENT = str.maketrans({",": "\\,", " ": "\\ "})
 _TAG = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
 
 
+def escape_measurement(name: str) -> str:
+    """The name of a measurement as line protocol writes it."""
+    return name.translate(_MEASUREMENT)
+
+
+def escape_tag(text: str) -> str:
+    """The key or the value of a tag as line protocol writes it."""
+    return text.translate(_TAG)
+
+
 def key_text(key: bytes) -> str:
     """The key as SHOW SERIES prints it: line protocol's escaped ``m,tag=value``."""
     measurement, tags = decode_key(key)
-    parts = [measurement.translate(_MEASUREMENT)]
-    parts += (f"{k.translate(_TAG)}={v.translate(_TAG)}" for k, v in tags.items())
+    parts = [escape_measurement(measurement)]
+    parts += (f"{escape_tag(k)}={escape_tag(v)}" for k, v in tags.items())
     return ",".join(parts)
 
 

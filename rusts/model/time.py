@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["MAX_TIME", "MIN_TIME", "NANOSECONDS", "format_rfc3339", "parse_rfc3339"]
+__all__ = ["MAX_TIME", "MIN_TIME", "NANOSECONDS", "format_duration", "format_rfc3339", "parse_rfc3339"]
 
 MIN_TIME: Final = -9223372036854775806
 MAX_TIME: Final = 9223372036854775806
@@ -60,3 +60,22 @@ def format_rfc3339(ns: int) -> str:
     if fraction:
         text += f".{fraction:09d}".rstrip("0")
     return text + "Z"
+
+
+def format_duration(ns: int) -> str:
+    """A length of time as Go prints it: ``168h0m0s``, ``1m30.5s``, ``11µs``, ``0s``."""
+    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
+    if ns < NANOSECONDS["s"]:
+        if ns == 0:
+            return "0s"
+        unit = "ms" if ns >= NANOSECONDS["ms"] else "us" if ns >= NANOSECONDS["us"] else "ns"
+        return f"{sign}{_decimal(ns, NANOSECONDS[unit])}{'µs' if unit == 'us' else unit}"
+    minutes, ns = divmod(ns, NANOSECONDS["m"])
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{sign}{text}{_decimal(ns, NANOSECONDS['s'])}s"
+
+
+def _decimal(ns: int, unit: int) -> str:
+    whole, rest = divmod(ns, unit)
+    return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else str(whole)

@@ -16,11 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rusts.kernels import smoothing
 from rusts.model.batch import Column
 from rusts.model.partial import Partial, StateKind
 from rusts.model.types import FieldType
 
-__all__ = ["FUNCTIONS", "Cells", "Function", "Outcome", "cells_of", "compute", "finish"]
+__all__ = ["FUNCTIONS", "Cells", "Function", "Outcome", "cells_of", "compute", "finish", "value_runs"]
 
 _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER, FieldType.UNSIGNED})
 _ORDERED: Final = _NUMERIC | {FieldType.BOOLEAN}
@@ -40,6 +41,8 @@ class Cells:
     """The values of one field, sorted by (cell, time); cell c has ``starts[c]:starts[c + 1]``, never empty.
 
     `values` is numpy whatever the type: a string is its rank in `words` (sorted by bytes), a boolean is uint8.
+    `descending`: the query meets the latest row first, which decides between equal ones; here they are ascending all
+    the same.
     """
 
     type: FieldType
@@ -47,6 +50,7 @@ class Cells:
     times: npt.NDArray[np.int64]
     values: npt.NDArray[Any]
     words: pa.LargeStringArray | None = None
+    descending: bool = False
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -108,10 +112,10 @@ def finish(function: Function, type: FieldType, partials: Sequence[Partial]) -> 
         case "spread":
             return Outcome(Column(type, partials[1].value - first.value, valid))
         case "stddev":
-            several = first.count > 1
+            # Of one value it is no number: that is a result, as InfluxDB has it, and no gap to be filled.
             assert first.m2 is not None
-            values = np.sqrt(np.where(several, first.m2, 0.0) / np.maximum(first.count - 1, 1))
-            return Outcome(Column(FieldType.FLOAT, values, None if bool(several.all()) else several))
+            values = np.sqrt(np.where(first.count > 1, first.m2, np.nan) / np.maximum(first.count - 1, 1))
+            return Outcome(Column(FieldType.FLOAT, values, valid))
         case _:
             return Outcome(Column(type, first.value, valid), first.time)
 
@@ -128,11 +132,15 @@ def compute(function: Function, cells: Cells, parameter: float | None) -> Outcom
 
 
 def cells_of(
-    column: Column, times: npt.NDArray[np.int64], row_cells: npt.NDArray[np.int64], cells: int
+    column: Column,
+    times: npt.NDArray[np.int64],
+    row_cells: npt.NDArray[np.int64],
+    cells: int,
+    descending: bool = False,
 ) -> tuple[Cells, npt.NDArray[np.int64]]:
     """The values of `column`, whose rows are sorted by (cell, time), and int64[] the cells (of `cells`) that have any.
 
-    `row_cells` int64[rows] is the cell of each row.
+    `row_cells` int64[rows] is the cell of each row; `descending` as in `Cells`.
     """
     if column.validity is not None:
         rows = np.flatnonzero(column.validity)
@@ -153,7 +161,7 @@ def cells_of(
         values = ranks[encoded.indices.to_numpy()]
     elif column.type is FieldType.BOOLEAN:
         values = values.view(np.uint8)
-    return Cells(column.type, starts, times, values, words), having
+    return Cells(column.type, starts, times, values, words, descending), having
 
 
 def _partial(kind: StateKind, cells: Cells) -> Partial:
@@ -199,7 +207,8 @@ def _median(cells: Cells, _: float) -> Outcome:
 
 def _percentile(cells: Cells, percent: float) -> Outcome:
     """The value at the nearest rank, floor(n * percent / 100 + 0.5) counted from 1; no value for rank 0."""
-    order = np.lexsort((cells.times, cells.values, cells.row_cells()))
+    rows = np.arange(len(cells.values), dtype=np.int64)
+    order = np.lexsort((-rows if cells.descending else rows, cells.values, cells.row_cells()))
     rank = np.floor(cells.counts * percent / 100 + 0.5).astype(np.int64) - 1
     valid = (rank >= 0) & (rank < cells.counts)
     rows = order[cells.starts[:-1] + np.where(valid, rank, 0)]
@@ -207,7 +216,7 @@ def _percentile(cells: Cells, percent: float) -> Outcome:
     return Outcome(column, cells.times[rows])
 
 
-def _runs(cells: Cells) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+def value_runs(cells: Cells) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.int64]]:
     """Sort by (cell, value, time): the order, where each distinct value of a cell begins in it, and its cell."""
     owners = cells.row_cells()
     order = np.lexsort((cells.times, cells.values, owners))
@@ -220,17 +229,31 @@ def _runs(cells: Cells) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt
 
 
 def _mode(cells: Cells, _: float) -> Outcome:
-    """The most frequent value; of several, the one that came first in time."""
-    order, begins, owners = _runs(cells)
+    """The most frequent value. Of several the least, if each occurs once; else InfluxDB's choice.
+
+    That is: by ascending value, the next one takes the place of the one so far unless its first row is later than the
+    last row of that (first and last as the query meets them). Of booleans the mode is then true.
+    """
+    if cells.type is FieldType.BOOLEAN:
+        trues = np.add.reduceat(cells.values.astype(np.int64), cells.starts[:-1])
+        return Outcome(cells.column((2 * trues >= cells.counts).astype(np.uint8)))
+    order, begins, owners = value_runs(cells)
     lengths = np.diff(begins, append=len(order))
-    best = np.lexsort((cells.times[order[begins]], -lengths, owners))
-    first = np.searchsorted(owners[best], np.arange(len(cells)))
-    return Outcome(cells.column(cells.values[order[begins[best[first]]]]))
+    most = np.maximum.reduceat(lengths, np.searchsorted(owners, np.arange(len(cells))))
+    rivals = np.flatnonzero(lengths == most[owners])
+    owners, lengths = owners[rivals], lengths[rivals]
+    first = cells.times[order[begins[rivals]]]
+    last = cells.times[order[begins[rivals] + lengths - 1]]
+    if cells.descending:
+        first, last = last, first
+    starts = np.searchsorted(owners, np.arange(len(cells) + 1)).astype(np.int64)
+    winners = np.where(most == 1, starts[:-1], smoothing.last_standing(first, last, starts))
+    return Outcome(cells.column(cells.values[order[begins[rivals[winners]]]]))
 
 
 def _count_distinct(cells: Cells, _: float) -> Outcome:
     """How many different values there are."""
-    owners = _runs(cells)[2]
+    owners = value_runs(cells)[2]
     return Outcome(Column(FieldType.INTEGER, np.bincount(owners, minlength=len(cells)).astype(np.int64)))
 
 

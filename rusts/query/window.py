@@ -1,25 +1,29 @@
-"""Time buckets: which one a time is in, and rows for those that have none (fill)."""
+"""Time buckets: which one a time is in, and which ones there are between two."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rusts.errors import InvalidRequest
-from rusts.model.batch import Column
 from rusts.model.store import TimeRange, Window
-from rusts.model.types import FieldType
+from rusts.model.time import NANOSECONDS
 from rusts.query.limits import Tracker
-from rusts.query.plan import EVER, FillMode
-from rusts.query.table import Table
+from rusts.query.plan import AnyWindow, CalendarWindow
+from rusts.query.zones import Zone, zone_of
 
-__all__ = ["TOO_EARLY", "begin_of", "bucket_of", "fill", "span_buckets"]
+__all__ = ["TOO_EARLY", "Buckets", "Grid", "begin_of", "bucket_of", "span_buckets"]
+
+Longs = npt.NDArray[np.int64]
 
 TOO_EARLY: Final = "the first time bucket would begin before the first possible time"
 """Why a query is refused whose buckets do not fit into 64 bits."""
+
+_DAY: Final = NANOSECONDS["d"]
+_MONTH: Final = 2_629_746 * NANOSECONDS["s"]
+"""A month of the Gregorian calendar on average."""
 
 
 def begin_of(time: int, window: Window) -> int:
@@ -27,7 +31,7 @@ def begin_of(time: int, window: Window) -> int:
     return time - (time - window.offset) % window.interval
 
 
-def bucket_of(times: npt.NDArray[np.int64], window: Window) -> npt.NDArray[np.int64]:
+def bucket_of(times: Longs, window: Window) -> Longs:
     """int64[n]: the begin of the bucket of each of `times`. What lies before int64 wraps."""
     offset = window.offset % window.interval
     into = times % window.interval - offset
@@ -39,103 +43,172 @@ def span_buckets(range: TimeRange, window: Window) -> int:
     return max(0, (begin_of(range.end - 1, window) - begin_of(range.start, window)) // window.interval + 1)
 
 
-def fill(
-    table: Table,
-    window: Window,
-    range: TimeRange,
-    mode: FillMode,
-    value: float,
-    counts: Sequence[bool],
-    tracker: Tracker,
-) -> Table:
-    """`table`, whose rows are buckets in ascending order, with a row for every bucket of each group.
+class Grid:
+    """Buckets in order, numbered from 0: `step` ns apart from `first` on, or those that begin at `edges`."""
 
-    The buckets run over `range`; where a bound of it is open, from or to the group's own first or last row.
-    ``counts[c]`` says that column c counts: its gaps are 0 under NULL. PREVIOUS and LINEAR look at the
-    values before and behind in time, never outside the group. A VALUE that a column's type cannot
-    hold (a string's, a boolean's) leaves it null, and LINEAR does so with all but numbers.
+    __slots__ = ("_edges", "_first", "_step")
+
+    def __init__(self, first: int, step: int, edges: Longs | None = None) -> None:
+        self._first = first
+        self._step = step
+        self._edges = edges
+
+    def number(self, begins: Longs) -> Longs:
+        """int64[n]: the number of the bucket that begins at each time."""
+        if self._edges is not None:
+            return np.searchsorted(self._edges, begins)
+        # Bucket and first one may lie further apart than int64 reaches.
+        apart = begins.view(np.uint64) - np.array([self._first], dtype=np.int64).view(np.uint64)
+        return (apart // np.uint64(self._step)).astype(np.int64)
+
+    def begin(self, numbers: Longs) -> Longs:
+        """int64[n]: when the bucket of each number begins."""
+        return self._first + numbers * self._step if self._edges is None else self._edges[numbers]
+
+
+class Buckets:
+    """The buckets of a window, by the clock of a zone if it is given. Raises InvalidRequest for an unknown zone.
+
+    `fixed` is the window if its buckets all have one length and begin at multiples of it, whatever the
+    zone; else None.
     """
-    if not table.groups:
-        return table
-    begins = table.times[table.starts[:-1]]
-    ends = table.times[table.starts[1:] - 1]
-    if range.start > EVER.start:
-        begins = np.full(table.groups, begin_of(range.start, window), dtype=np.int64)
-    if range.end < EVER.end:
-        ends = np.full(table.groups, begin_of(range.end - 1, window), dtype=np.int64)
-    # In floats, so that an absurd number is seen as such before anything is allocated for it.
-    total = float(((ends.astype(np.float64) - begins) / window.interval + 1).sum())
-    tracker.buckets(int(total))
-    tracker.hold(max(0, int(total)) * 9 * (2 + len(table.columns)))
-    if bool((ends < begins).any()):
-        raise InvalidRequest(TOO_EARLY)
-    lengths = _steps(ends, begins, window) + 1
-    starts = np.zeros(table.groups + 1, dtype=np.int64)
-    np.cumsum(lengths, out=starts[1:])
-    rows = int(starts[-1])
-    first = np.repeat(starts[:-1], lengths)
-    times = np.repeat(begins, lengths) + (np.arange(rows, dtype=np.int64) - first) * window.interval
-    group = np.repeat(np.arange(table.groups, dtype=np.int64), np.diff(table.starts))
-    places = starts[group] + _steps(table.times, begins[group], window)
-    source = np.full(rows, -1, dtype=np.int64)
-    source[places] = np.arange(len(table), dtype=np.int64)
-    columns = []
-    for column, counting in zip(table.columns, counts, strict=True):
-        present = source >= 0
-        if column.validity is not None:
-            present &= column.validity[source]
-        columns.append(_filled(column, source, present, times, first, starts, mode, value, counting))
-    return Table(table.measurement, table.tags, starts, times, columns, table.continued)
 
+    __slots__ = ("_zone", "fixed", "window")
 
-def _steps(ends: npt.NDArray[np.int64], begins: npt.NDArray[np.int64], window: Window) -> npt.NDArray[np.int64]:
-    """How many buckets further each end is than its begin; they may lie further apart than int64 reaches."""
-    return ((ends.view(np.uint64) - begins.view(np.uint64)) // np.uint64(window.interval)).astype(np.int64)
+    def __init__(self, window: AnyWindow, zone: str | None = None) -> None:
+        self.window = window
+        self._zone: Zone | None = None if zone is None else zone_of(zone)
+        self.fixed: Window | None = None
+        if isinstance(window, Window) and (self._zone is None or not len(self._zone.changes)):
+            shift = 0 if self._zone is None else int(self._zone.shifts(np.zeros(1, dtype=np.int64))[0])
+            self.fixed = Window(window.interval, window.offset - shift)
 
+    @property
+    def length(self) -> int:
+        """ns that a bucket lasts, more or less."""
+        return self.window.interval if isinstance(self.window, Window) else self.window.months * _MONTH
 
-def _filled(
-    column: Column,
-    source: npt.NDArray[np.int64],
-    present: npt.NDArray[np.bool_],
-    times: npt.NDArray[np.int64],
-    first: npt.NDArray[np.int64],
-    starts: npt.NDArray[np.int64],
-    mode: FillMode,
-    value: float,
-    counting: bool,
-) -> Column:
-    """One column over the new rows: row i takes row ``source[i]`` where ``present[i]``."""
-    if bool(present.all()):
-        return Column(column.type, column.values, None).take(source)
-    rows = np.arange(len(source), dtype=np.int64)
-    if mode is FillMode.PREVIOUS:
-        before = np.maximum.accumulate(np.where(present, rows, -1))
-        known = before >= first
-        taken = Column(column.type, column.values, None).take(np.maximum(source[np.where(known, before, rows)], 0))
-        return Column(column.type, taken.values, None if bool(known.all()) else known)
-    taken = Column(column.type, column.values, None).take(np.maximum(source, 0))
-    if mode is FillMode.LINEAR and column.type.numeric:
-        before = np.maximum.accumulate(np.where(present, rows, -1))
-        after = np.minimum.accumulate(np.where(present, rows, len(rows))[::-1])[::-1]
-        between = ~present & (before >= first) & (after < np.repeat(starts[1:], np.diff(starts)))
-        at = np.flatnonzero(between)
-        low, high = before[at], after[at]
-        y0, y1 = taken.values[low].astype(np.float64), taken.values[high].astype(np.float64)
-        slope = (y1 - y0) / (times[high] - times[low]).astype(np.float64)
-        values = taken.values.copy()
-        values[at] = _as_type(slope * (times[at] - times[low]) + y0, column.type)
-        known = present | between
-        return Column(column.type, values, None if bool(known.all()) else known)
-    if (mode is FillMode.VALUE and column.type.numeric) or (mode is FillMode.NULL and counting):
-        values = taken.values.copy()
-        values[~present] = _as_type(np.float64(value if mode is FillMode.VALUE else 0.0), column.type)
-        return Column(column.type, values, None)
-    return Column(column.type, taken.values, present)
+    def of(self, times: Longs) -> Longs:
+        """int64[n]: the begin of the bucket of each of `times`."""
+        if self.fixed is not None:
+            return bucket_of(times, self.fixed)
+        if isinstance(self.window, Window):
+            assert self._zone is not None
+            return self._zone.begins(times, self.window.interval, self.window.offset)
+        times = times - self.window.offset
+        local = times if self._zone is None else times + self._zone.shifts(times)
+        months = local.view("M8[ns]").astype("M8[M]").astype(np.int64)
+        return self._begin_of_month(months - months % self.window.months)
 
+    def begin(self, time: int) -> int:
+        """The begin of the bucket that holds `time`, ns."""
+        if self.fixed is not None:
+            return begin_of(time, self.fixed)
+        return int(self.of(np.array([time], dtype=np.int64))[0])
 
-def _as_type(values: Any, type: FieldType) -> Any:
-    """Floats as a numeric field's values: integers are cut towards zero, as Go converts them."""
-    if type is FieldType.FLOAT:
-        return values
-    with np.errstate(invalid="ignore"):
-        return values.astype(np.int64 if type is FieldType.INTEGER else np.uint64)
+    def end(self, begins: Longs) -> Longs:
+        """int64[n]: where each bucket that begins at `begins` ends, which is where the next one begins."""
+        if self.fixed is not None:
+            return begins + self.fixed.interval
+        far = self.of(begins + self.length)
+        if isinstance(self.window, CalendarWindow):
+            # Months are longer and shorter than their average: up to three days over some years.
+            for more in (_DAY, 3 * _DAY):
+                far = np.where(far > begins, far, self.of(begins + self.length + more))
+            return far
+        # Where the clock is changed before that, the next bucket begins there, or is the first one of the clock's new
+        # reckoning.
+        changes = self._changes()
+        changes = np.append(changes, np.iinfo(np.int64).max)[np.searchsorted(changes, begins, side="right")]
+        near = changes <= begins + self.length
+        changes = np.where(near, changes, begins)
+        for other in (self.of(changes), self.of(changes + self.length)):
+            far = np.where(near & (other > begins) & ((other < far) | (far <= begins)), other, far)
+        return far
+
+    def grid(self, first: int, last: int, tracker: Tracker) -> Grid:
+        """Every bucket from the one that begins at `first` to the one that begins at `last`."""
+        if self.fixed is not None:
+            return Grid(first, self.fixed.interval)
+        about = (last - first) // self.length + 2
+        tracker.buckets(about)
+        tracker.hold(about * 32)
+        if isinstance(self.window, CalendarWindow):
+            # Half a month into each bucket, so that no change of a clock matters.
+            middles = [min(begin + _MONTH // 2, np.iinfo(np.int64).max) for begin in (first, last)]
+            lands = self._month_of(np.array(middles, dtype=np.int64))
+            return Grid(0, 0, self._begin_of_month(np.arange(lands[0], lands[1] + 1, self.window.months)))
+        changes = self._changes()
+        inner = changes[(changes > first) & (changes <= last)].tolist()
+        borders = [first, *inner, last]
+        times = [np.array(borders, dtype=np.int64)]
+        times += [np.arange(low, high, self.window.interval) for low, high in pairwise(borders)]
+        edges = np.unique(self.of(np.concatenate(times)))
+        return Grid(0, 0, edges[(edges >= first) & (edges <= last)])
+
+    def pieces(self, range: TimeRange, most: int) -> list[tuple[TimeRange, Window | None, int]] | None:
+        """`range` cut so that in each piece the buckets are a plain window's, or the piece lies in one bucket alone.
+
+        Each piece with its window, None for one bucket, and where its first bucket begins. No two pieces share a
+        bucket. None where more than `most` pieces would be needed.
+        """
+        if self.fixed is not None:
+            return [(range, self.fixed, 0)]
+        first = self.begin(range.start)
+        cuts: list[tuple[int, int]] = []
+        if isinstance(self.window, CalendarWindow):
+            if (range.end - range.start) // self.length > most:
+                return None
+            begin = first
+            while begin < range.end:
+                end = self._end(begin)
+                cuts.append((begin, end))
+                begin = end
+        else:
+            changes = self._changes()
+            inner = changes[(changes >= first) & (changes < range.end)].tolist()
+            if 4 * len(inner) > most:
+                return None
+            for change in inner:
+                # The bucket that the change falls into, and those beside it, are not on the grid of the others.
+                begin = self.begin(self.begin(change) - 1)
+                for _ in "abcd":
+                    end = self._end(begin)
+                    if not cuts or begin >= cuts[-1][1]:
+                        cuts.append((begin, end))
+                    begin = end
+        pieces: list[tuple[TimeRange, Window | None, int]] = []
+        at = first
+        for begin, end in cuts:
+            if at < begin:
+                pieces.append(self._plain(max(at, range.start), min(begin, range.end)))
+            pieces.append((TimeRange(max(begin, range.start), min(end, range.end)), None, begin))
+            at = max(at, end)
+        if at < range.end:
+            pieces.append(self._plain(max(at, range.start), range.end))
+        return [piece for piece in pieces if piece[0].start < piece[0].end]
+
+    def _changes(self) -> Longs:
+        """When the zone's clock is changed, as buckets see it: they are moved by the offset."""
+        assert self._zone is not None
+        return self._zone.changes + self.window.offset
+
+    def _plain(self, start: int, end: int) -> tuple[TimeRange, Window, int]:
+        assert isinstance(self.window, Window)
+        begin = self.begin(start)
+        return TimeRange(start, end), Window(self.window.interval, begin % self.window.interval), begin
+
+    def _end(self, begin: int) -> int:
+        return int(self.end(np.array([begin], dtype=np.int64))[0])
+
+    def _month_of(self, times: Longs) -> Longs:
+        """int64[n]: the months since January 1970 in which the bucket of each time begins."""
+        assert isinstance(self.window, CalendarWindow)
+        months: Longs = (times - self.window.offset).view("M8[ns]").astype("M8[M]").astype(np.int64)
+        return months - months % self.window.months
+
+    def _begin_of_month(self, months: Longs) -> Longs:
+        begins: Longs = months.astype("M8[M]").astype("M8[ns]").astype(np.int64)
+        if self._zone is not None:
+            begins = self._zone.utc(begins)
+        return begins + self.window.offset

@@ -297,14 +297,6 @@ class Section:
 
     # What the footer knows.
 
-    def may_have_overlaps(self, batch: int | None = None) -> bool:
-        """Whether two rows of the batch (of any batch) may be one point, written at different stamps."""
-        if not self.stamped:
-            return False
-        times = self._chunks[self._grid[TIMES]]
-        flags = times["flags"] if batch is None else times["flags"][batch : batch + 1]
-        return bool((flags & ChunkFlag.OVERLAPS).any())
-
     def chunk_stats(self, field: int, batch: int) -> ChunkStats | None:
         """Nulls and bounds of a field in a batch; None if no row there has a value."""
         record = self._values(self._columns[field], batch)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -269,13 +270,15 @@ def replay(
     before: LogPosition | None = None,
     wanted: Wanted | None = None,
     gather_rows: int = 0,
+    apart: Sequence[Stamp] = (),
 ) -> Iterator[Replayed | Damage]:
     """Every record at or behind `start` in the files before that of `before`, and the damage in its place among them.
 
     `start` is where a record starts or ended, None for the oldest there is; `before` is the `Log.first` of a log that
     is being written meanwhile. Records that are not `wanted` are left out. With `gather_rows`, small records of
     one database and policy are put together where that saves work, up to about so many rows at a time: one
-    record, from where the first begins to where the last ends, at the stamp of the last. Those of one
+    record, from where the first begins to where the last ends, at the stamp of the last. What was written before one of
+    the ascending stamps `apart` is not put together with what was written after it. Records of one
     database and policy still come in order; a log of many small writes replays several times faster.
     One record, or so many rows, are in memory at a time. Raises FormatTooNew, OSError.
     """
@@ -283,7 +286,7 @@ def replay(
         if isinstance(source, Damage):
             yield source
         elif gather_rows:
-            yield from _gathered(source[1], wanted, gather_rows)
+            yield from _gathered(source[1], wanted, gather_rows, apart)
         else:
             for item in source[1].read(rows=True, wanted=wanted):
                 yield item if isinstance(item, Damage) else _decoded(source[1], item)
@@ -328,13 +331,20 @@ class _Gathering:
             yield self._reader.position(self._first), self._reader.position(self._end), record
 
 
-def _gathered(reader: _LogReader, wanted: Wanted | None, limit: int) -> Iterator[Replayed | Damage]:
+def _gathered(
+    reader: _LogReader, wanted: Wanted | None, limit: int, apart: Sequence[Stamp]
+) -> Iterator[Replayed | Damage]:
     gatherings: dict[tuple[int, int], _Gathering] = {}
-    rows = 0
+    rows = era = 0
     for item in reader.read(rows=True, wanted=wanted):
         if not isinstance(item, Damage):
             offset, header, names, body = item
             key = header.database, header.policy
+            if apart and bisect_right(apart, header.stamp) != era:
+                era = bisect_right(apart, header.stamp)
+                for older in gatherings.values():
+                    yield from older.drain()
+                rows = 0
             gathering = gatherings.get(key)
             if gathering is None:
                 gathering = gatherings[key] = _Gathering(reader)

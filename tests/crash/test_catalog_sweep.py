@@ -11,20 +11,27 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pyroaring import BitMap
 
 from rusts.catalog.catalog import Catalog
 from rusts.catalog.describe import describe
 from rusts.catalog.rebuild import rebuild
+from rusts.catalog.tombstones import Tombstone
 from rusts.errors import Corruption
-from rusts.model.types import FieldType
+from rusts.model.accounts import Privilege, Token, User
+from rusts.model.store import ContinuousQuery, PolicyInfo
+from rusts.model.time import NANOSECONDS
+from rusts.model.types import FieldType, Stamp
 from rusts.segment.reader import SegmentDescription
 from tests.support.catalogs import add_series, describe_entry, describe_section, flush, new_entry
 from tests.support.disk import SimulatedDisk
 
+DAY = NANOSECONDS["d"]
+
 SEED = int(os.environ.get("RUSTS_SEED", "20240501"))
 
-EVERY = 1 if os.environ.get("RUSTS_PROOF") else 4
-"""Of the I/Os every one is tried in the proof, else every fourth."""
+EVERY = 1 if os.environ.get("RUSTS_PROOF") else 10
+"""Of the I/Os every one is tried in the proof, else every tenth."""
 
 
 def make_database(catalog: Catalog) -> None:
@@ -51,8 +58,48 @@ def make_another_database(catalog: Catalog) -> None:
     catalog.create_database("other")
 
 
+def make_policy(catalog: Catalog) -> None:
+    catalog.create_policy(catalog.database("db"), PolicyInfo("week", 7 * DAY, 0, 1, True))
+
+
+def alter_policy(catalog: Catalog) -> None:
+    catalog.alter_policy(catalog.database("db"), "week", duration=8 * DAY)
+
+
+def put_user(catalog: Catalog) -> None:
+    catalog.put_user(User("u", "hash", True, {"db": Privilege.READ}))
+
+
+def put_token(catalog: Catalog) -> None:
+    catalog.put_token(Token("t", "d", b"h", ("all",)))
+
+
+def put_continuous_query(catalog: Catalog) -> None:
+    catalog.put_continuous_query(catalog.database("db"), ContinuousQuery("q", "text"))
+
+
+def delete(catalog: Catalog) -> None:
+    database = catalog.database("db")
+    measurement = database.measurements["cpu"]
+    tombstone = Tombstone(catalog.next_tombstone_id(), Stamp(8), database.id, 0, measurement.id, 1, 9)
+    catalog.record_delete(database, Stamp(8), [tombstone], {measurement.id: BitMap(range(100, 700))})
+
+
+def purge(catalog: Catalog) -> None:
+    catalog.finish_purge(catalog.database("db").id, Stamp(8), [t.id for t in catalog.deletes.tombstones()])
+
+
+def drop_segments(catalog: Catalog) -> None:
+    catalog.commit(checkpoint=None, added=[], removed=[s.id for s in catalog.segments()])
+
+
+def drop_policy(catalog: Catalog) -> None:
+    if "week" in catalog.database("db").policies:
+        catalog.drop_policy(catalog.database("db"), "week")
+
+
 def drop_measurement(catalog: Catalog) -> None:
-    catalog.drop_measurement(catalog.database("db"), "cpu")
+    catalog.drop_measurement(catalog.database("db"), "cpu", Stamp(9))
 
 
 def drop_database(catalog: Catalog) -> None:
@@ -64,6 +111,15 @@ STEPS: list[Callable[[Catalog], None]] = [
     first_flush,
     merge,
     make_another_database,
+    make_policy,
+    alter_policy,
+    put_user,
+    put_token,
+    put_continuous_query,
+    delete,
+    purge,
+    drop_segments,
+    drop_policy,
     drop_measurement,
     drop_database,
 ]
@@ -74,9 +130,16 @@ def seen(catalog: Catalog) -> dict[str, Any]:
     found = describe(catalog)
     return {
         "databases": [
-            (d["name"], [(m["name"], m["series"], len(m["fields"])) for m in d["measurements"]])
+            (
+                d["name"],
+                [(m["name"], m["series"], len(m["fields"])) for m in d["measurements"]],
+                [(p["name"], p["duration_ns"], p["default"]) for p in d["policies"]],
+                [(q["name"], q["text"]) for q in d["continuous_queries"]],
+            )
             for d in found["databases"]
         ],
+        "accounts": (found["users"], found["tokens"]),
+        "deletes": ([(t["low"], t["high"]) for t in found["tombstones"]], [p["clock"] for p in found["purges"]]),
         "segments": [len(s["parents"]) for s in found["segments"]],
         "checkpoints": [(c["file"], c["offset"]) for c in found["checkpoints"]],
     }

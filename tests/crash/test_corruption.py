@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from rusts.engine.engine import Engine
 from rusts.model.partial import State, StateKind
+from rusts.model.predicate import And, CompareOp, FieldCompare, TagRegex
 from rusts.model.series import decode_key
-from rusts.model.store import FoldRequest, ScanRequest
+from rusts.model.store import FoldRequest, ScanRequest, TimeRange
 from rusts.segment.reader import SegmentReader
 from rusts.wal.reader import Damage, inspect_file
 from rusts.wal.sync import LogMode
@@ -50,10 +51,14 @@ def points(rng: random.Random, database: str, count: int, first_host: int = 0) -
 
 @dataclass
 class Directory:
-    """A data directory, and what each of its files says: sources in order, the later one wins."""
+    """A data directory, and what each of its files says: sources in order, the later one wins.
+
+    What was `deleted` is in some of them all the same, and only meta.sqlite and its copy know.
+    """
 
     image: Image
     sources: list[tuple[str, Cells]] = field(default_factory=list)
+    deleted: set[Cell] = field(default_factory=set)
 
     def allowed(self, damaged: set[str]) -> dict[Cell, list[Value | None]]:
         """For each cell the values that may be found once the `damaged` files have lost anything they hold."""
@@ -66,7 +71,9 @@ class Directory:
                     if path not in damaged:
                         settled.add(cell)
         for cell, values in allowed.items():
-            if cell not in settled:
+            if cell in self.deleted and not {META, COPY} <= damaged:
+                values[:] = [None]
+            elif cell in self.deleted or cell not in settled:
                 values.append(None)
         return allowed
 
@@ -108,13 +115,30 @@ def made(seed: int) -> Directory:
     for turn in range(5):
         write(engine, points(rng, "default", 6, first_host=20 * turn))
         write(engine, points(rng, "quiet", 3))
+        if turn % 2 == 0:
+            _delete_some(engine, rng, first_host=1000 + 10 * turn)
     directory = Directory({path: bytes(disk.names[path].data) for path in disk.paths()})
     assert len(directory.files("/wal/")) > 3
     assert len(directory.files("/segments/")) > 3
     _read_sources(directory, engine)
     newest = {cell: values[0] for cell, values in directory.allowed(set()).items()}
-    assert newest == answers(engine)[0]
+    found = answers(engine)[0]
+    directory.deleted = {cell for cell in newest if cell not in found}
+    assert len(directory.deleted) > 10
+    assert {cell: value for cell, value in newest.items() if cell in found} == found
     return directory
+
+
+def _delete_some(engine: Engine, rng: random.Random, first_host: int) -> None:
+    """Points of hosts that nobody else has, some in segments by now: deleted by series, by time, and by value."""
+    write(engine, points(rng, "default", 12, first_host))
+    hosts = TagRegex("host", f"^h{first_host // 10}")
+    engine.drop_series("default", ["mem"], And((hosts, TagRegex("host", "[01]$"))))
+    if rng.random() < 0.5:
+        engine.flush_step(0.0)
+    write(engine, points(rng, "default", 6, first_host + 2))
+    engine.delete("default", ["cpu", "mem"], TimeRange(0, 3 * HOUR), hosts)
+    engine.delete("default", ["cpu"], EVERYTHING, And((hosts, FieldCompare("i", CompareOp.GT, 300_000))))
 
 
 def _read_sources(directory: Directory, engine: Engine) -> None:
@@ -212,7 +236,7 @@ def check(directory: Directory, changed: dict[str, bytes | None], what: str, may
         _compare(answers(engine)[0], allowed, what)
         found, warnings = settled(engine)
     _compare(found, allowed, what)
-    whole = {cell: values[0] for cell, values in allowed.items()}
+    whole = {cell: values[0] for cell, values in allowed.items() if values[0] is not None}
     torn = any("torn" in entry["msg"] for entry in logs)
     if found != whole and not may_hide:
         assert engine.damage or warnings or torn, f"{what}: something is missing, and nothing says so"

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import struct
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -246,3 +247,43 @@ def test_both_builds_write_the_same_bytes(rows: list[tuple[float, int, str, bool
             assert (integer, string, boolean) == row[1:]
             expected = row[0] if row[3] and math.isfinite(row[0]) else None
             assert (None if number is None else float(number)) == expected
+
+
+def go_time(ns: int, east: int = 0) -> str:
+    """`ns` since the epoch as Go's RFC3339Nano prints it."""
+    seconds, fraction = divmod(ns, 10**9)
+    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds + east)
+    text = moment.isoformat() + (f".{fraction:09d}".rstrip("0") if fraction else "")
+    return text + ("Z" if not east else f"{'-' if east < 0 else '+'}{abs(east) // 3600:02d}:{abs(east) // 60 % 60:02d}")
+
+
+def test_times(numtext: ModuleType):
+    limit = 9223372036854775806
+    day = 86_400 * 10**9
+    known = [0, 1, -1, limit, -limit, 951_782_400 * 10**9, 951_868_800 * 10**9 - 1, day - 1, -day, 10**9 + 120_000_000]
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(-limit, limit, 20_000 if PROOF else 2_000)
+    values = np.concatenate([known, drawn, drawn // 10**9 * 10**9, np.arange(-400, 400) * day]).astype(np.int64)
+    assert lines(numtext, numtext.TIME, values, csv=True) == [go_time(ns) for ns in values.tolist()]
+    assert lines(numtext, numtext.TIME, values[:3]) == [f'"{go_time(ns)}"' for ns in values[:3].tolist()]
+
+
+@pytest.mark.parametrize("east", [0, 3600, -3600, 20_700, -12_600, 50_400])
+def test_times_of_a_zone(numtext: ModuleType, east: int):
+    values = np.array([0, -1, 10**9, 1_690_000_000_123_000_000], dtype=np.int64)
+    cells = [(numtext.ZONED_TIME, values, None, np.full(5, east, dtype=np.int64))]
+    text, _ = numtext.rows(cells, [b""], b"\n", True, 1, 4)
+    assert bytes(text).decode().splitlines() == [go_time(ns, east) for ns in values.tolist()[1:]]
+
+
+def test_times_beside_strings(numtext: ModuleType):
+    offsets = np.array([0, 1, 3], dtype=np.int64)
+    data = np.frombuffer(b"abc", dtype=np.uint8)
+    times = np.array([0, 10**9], dtype=np.int64)
+    cells = [
+        (numtext.STRING, data, None, offsets),
+        (numtext.ZONED_TIME, times, np.array([True, False]), np.array([3600, 0, 0], dtype=np.int64)),
+        (numtext.STRING, data, None, offsets),
+    ]
+    text, _ = numtext.rows(cells, [b"[", b",", b","], b"]", False, 0, 2)
+    assert bytes(text) == b'["a","1970-01-01T01:00:00+01:00","a"]["bc",null,"bc"]'

@@ -1,4 +1,4 @@
-"""A dict against the engine: write, flush, merge, crash, reopen, query, in any order."""
+"""A dict against the engine: write, delete, drop, flush, merge, crash, reopen, query, in any order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rusts.model.partial import State, StateKind
-from rusts.model.store import FoldRequest, ScanRequest, TimeRange, Window
+from rusts.model.predicate import And, CompareOp, FieldCompare, Or, Predicate, TagIn, TagRegex
+from rusts.model.store import FoldRequest, PolicyInfo, ScanRequest, TimeRange, Window
 from rusts.wal.sync import LogMode
 from tests.support.disk import SimulatedDisk
 from tests.support.engines import EVERYTHING, open_engine
@@ -37,10 +38,19 @@ VALUES = st.fixed_dictionaries(
 POINTS = st.lists(st.tuples(TAGS, TIMES, VALUES), min_size=1, max_size=12)
 Points = list[tuple[Tags, int, dict[str, Value]]]
 
+POLICIES = st.none() | st.just("short")
+ON_TAGS = st.builds(TagIn, st.sampled_from(["host", "rack", "none"]), st.sampled_from([("a",), ("",), ("b", "c=,d")]))
+ON_TAGS |= st.builds(TagRegex, st.just("host"), st.sampled_from(["^a", "b|c", "^$"]), st.booleans())
+ON_FIELDS = st.builds(FieldCompare, st.just("i"), st.sampled_from(list(CompareOp)), st.integers(-5, 5))
+ON_FIELDS |= st.builds(FieldCompare, st.just("b"), st.just(CompareOp.EQ), st.booleans())
+BOTH = st.tuples(ON_TAGS, ON_FIELDS)
+PREDICATES = st.none() | ON_TAGS | ON_FIELDS | BOTH.map(And) | BOTH.map(Or)
+NAMES = st.lists(st.sampled_from(["m", "n", "never"]), max_size=2)
 
-def rows_of(store: Any, measurement: str, range: TimeRange, **options: Any) -> list[Any]:
+
+def rows_of(store: Any, measurement: str, range: TimeRange, policy: str | None = None, **options: Any) -> list[Any]:
     """Every row of a scan, sorted, as (key, time, fields)."""
-    scan = store.scan(ScanRequest("default", None, measurement, range, **options))
+    scan = store.scan(ScanRequest("default", policy, measurement, range, **options))
     rows = []
     for chunk in scan:
         keys = [scan.series.key(int(n)) for n in chunk.row_series()]
@@ -70,6 +80,20 @@ def cells_of(store: Any, measurement: str, range: TimeRange, window: Window | No
     return cells
 
 
+def schema_of(store: Any) -> Any:
+    """All that there is of names, series and tags."""
+    found: dict[str, Any] = {"policies": store.policies("default"), "databases": store.databases()}
+    for name in store.measurements("default"):
+        series = store.select_series("default", name)
+        keys = sorted(series.key(n) for n in range(len(series)))
+        assert store.series_count("default", name) == len(keys)
+        tags = {key: store.tag_values("default", name, key).to_pylist() for key in store.tag_keys("default", name)}
+        assert tags == {key: [v for v in values if v] for key, values in tags.items()}
+        assert all(store.tag_value_count("default", name, key) == len(values) for key, values in tags.items())
+        found[name] = keys, tags
+    return found
+
+
 class EngineMachine(RuleBasedStateMachine):
     """The engine and the model take the same steps; whatever is asked, both answer the same."""
 
@@ -80,16 +104,45 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine = open_engine(self.disk, mode, memtable_points=40)
         self.model = ModelStore()
         self.model.create_database("default")
+        for store in (self.engine, self.model):
+            store.create_policy("default", PolicyInfo("short", 0, 0, 1, False))
 
-    @rule(measurement=st.sampled_from(["m", "n"]), points=POINTS)
-    def write(self, measurement: str, points: Points) -> None:
+    @rule(measurement=st.sampled_from(["m", "n"]), points=POINTS, policy=POLICIES)
+    def write(self, measurement: str, points: Points, policy: str | None) -> None:
         batch = batch_of(measurement, points)
-        got = self.engine.write("default", None, [batch])
-        want = self.model.write("default", None, [batch_of(measurement, points)])
+        got = self.engine.write("default", policy, [batch])
+        want = self.model.write("default", policy, [batch_of(measurement, points)])
         assert got.accepted == want.accepted
         assert sum(r.dropped for r in got.rejects) == sum(r.dropped for r in want.rejects)
         self.engine.log_step(0.0)
         got.commit.wait(0.0)
+
+    @rule(names=NAMES, a=TIMES, b=TIMES, predicate=PREDICATES, policy=POLICIES)
+    def delete(self, names: list[str], a: int, b: int, predicate: Predicate | None, policy: str | None) -> None:
+        asked = TimeRange(min(a, b), max(a, b) + 1)
+        for store in (self.engine, self.model):
+            store.delete("default", names, asked, predicate, policy=policy)
+
+    @rule(names=NAMES, predicate=st.none() | ON_TAGS)
+    def delete_whatever_the_time(self, names: list[str], predicate: Predicate | None) -> None:
+        for store in (self.engine, self.model):
+            store.delete("default", names, EVERYTHING, predicate)
+
+    @rule(names=NAMES, predicate=st.none() | ON_TAGS)
+    def drop_series(self, names: list[str], predicate: Predicate | None) -> None:
+        for store in (self.engine, self.model):
+            store.drop_series("default", names, predicate)
+
+    @rule(name=st.sampled_from(["m", "n", "never"]))
+    def drop_measurement(self, name: str) -> None:
+        for store in (self.engine, self.model):
+            store.drop_measurement("default", name)
+
+    @rule()
+    def drop_and_make_policy(self) -> None:
+        for store in (self.engine, self.model):
+            store.drop_policy("default", "short")
+            store.create_policy("default", PolicyInfo("short", 0, 0, 1, False))
 
     @rule()
     def flush(self) -> None:
@@ -117,11 +170,20 @@ class EngineMachine(RuleBasedStateMachine):
         self.disk = self.disk.crash(random.Random(seed) if power else "all")
         self.engine = open_engine(self.disk, self.mode, memtable_points=40)
 
-    @rule(measurement=st.sampled_from(["m", "n", "never"]), a=TIMES, b=TIMES, descending=st.booleans())
-    def scan(self, measurement: str, a: int, b: int, descending: bool) -> None:
+    @rule(
+        measurement=st.sampled_from(["m", "n", "never"]),
+        a=TIMES,
+        b=TIMES,
+        descending=st.booleans(),
+        predicate=PREDICATES,
+        policy=POLICIES,
+    )
+    def scan(
+        self, measurement: str, a: int, b: int, descending: bool, predicate: Predicate | None, policy: str | None
+    ) -> None:
         asked = TimeRange(min(a, b), max(a, b) + 1)
         for fields in (None, ("i",), ("s", "x")):
-            options = {"fields": fields, "descending": descending}
+            options = {"fields": fields, "descending": descending, "predicate": predicate, "policy": policy}
             assert rows_of(self.engine, measurement, asked, **options) == rows_of(
                 self.model, measurement, asked, **options
             )
@@ -137,6 +199,16 @@ class EngineMachine(RuleBasedStateMachine):
         for measurement in ("m", "n"):
             got = self.engine.field_types("default", measurement)
             assert got == self.model.field_types("default", measurement)
+        assert schema_of(self.engine) == schema_of(self.model)
+
+    @rule(name=st.sampled_from(["m", "n"]), a=TIMES, b=TIMES, predicate=st.none() | ON_TAGS)
+    def series_with_points(self, name: str, a: int, b: int, predicate: Predicate | None) -> None:
+        asked = TimeRange(min(a, b), max(a, b) + 1)
+        found = []
+        for store in (self.engine, self.model):
+            series = store.select_series("default", name, predicate, asked)
+            found.append(sorted(series.key(n) for n in range(len(series))))
+        assert found[0] == found[1]
 
     def teardown(self) -> None:
         if hasattr(self, "engine"):

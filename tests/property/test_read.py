@@ -1,4 +1,4 @@
-"""Reads against a Store made of dicts: random points, random flushes, random requests."""
+"""Reads against a Store made of dicts: random points, random deletes, random flushes, random requests."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ def random_world(rng: random.Random, directory: str | None) -> World:
             world.flush()
         elif step < 0.7:
             world.seal()
+        if rng.random() < 0.25:
+            world.delete(random_range(rng, world), random_predicate(rng, names) if rng.random() < 0.7 else None)
         if rng.random() < 0.5:
             around += rng.choice([20, 60, 200])
     return world

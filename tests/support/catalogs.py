@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from pyroaring import BitMap
 
 from rusts.catalog.catalog import Catalog, SegmentEntry
 from rusts.catalog.schema import Database, Measurement
+from rusts.catalog.tombstones import EVERY_POLICY, Spans, Tombstone
+from rusts.model.accounts import Privilege, Token, User
 from rusts.model.series import KeyTable, encode_key
+from rusts.model.store import ContinuousQuery
 from rusts.model.types import Stamp
 from rusts.segment.layout import SegmentHeader, Tier
 from rusts.segment.reader import SectionDescription, SegmentDescription
 
-__all__ = ["add_series", "describe_entry", "describe_section", "flush", "new_entry"]
+__all__ = ["add_records", "add_series", "describe_entry", "describe_section", "flush", "new_entry"]
 
 
 def add_series(measurement: Measurement, *hosts: str) -> list[int]:
@@ -22,6 +26,23 @@ def add_series(measurement: Measurement, *hosts: str) -> list[int]:
     unknown = np.flatnonzero(measurement.index.lookup(keys) == 0xFFFFFFFF)
     numbers: list[int] = measurement.index.add(keys, unknown).tolist()
     return numbers
+
+
+def add_records(catalog: Catalog, database: Database, measurement: Measurement, stamp: Stamp) -> None:
+    """Something in every table of accounts, continuous queries and deletes."""
+    name = f"{measurement.name}-{stamp.clock}"
+    catalog.put_continuous_query(database, ContinuousQuery(name, f"CREATE CONTINUOUS QUERY {name} é"))
+    catalog.put_user(User(f"user {name}", "$scrypt$of it", stamp.clock % 2 == 0, {database.name: Privilege.WRITE}))
+    scopes = ("read:a", 'write:"é"')
+    catalog.put_token(Token(f"token-{name}", "for tests", b"\0hash\xff", scopes, 7, (1 << 63) - 1))
+    numbers = np.array([0, 2], dtype=np.uint32)
+    low, high = np.array([-(1 << 63) + 2, 5], dtype=np.int64), np.array([(1 << 63) - 2, 5], dtype=np.int64)
+    spans = Spans(numbers, low, high)
+    owner = database.id, EVERY_POLICY, measurement.id
+    some = Tombstone(catalog.next_tombstone_id(), stamp, *owner, -5, 5, numbers)
+    all_of_them = Tombstone(catalog.next_tombstone_id(), stamp, *owner, -(1 << 62), 1 << 62)
+    points = Tombstone(catalog.next_tombstone_id(), stamp, database.id, 2, measurement.id, 0, 9, None, spans)
+    catalog.record_delete(database, stamp, [some, all_of_them, points], {measurement.id: BitMap([1])})
 
 
 def flush(catalog: Catalog) -> None:

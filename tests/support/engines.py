@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rusts.engine.engine import Engine, EngineSettings
@@ -99,6 +99,20 @@ class History:
         """`points`, the last that were attempted, were acknowledged: nothing older may be found."""
         for cell, value in _cells(points):
             self._may[cell] = [value]
+
+    def attempt_delete(self, chosen: Callable[[Cell], bool]) -> None:
+        """The cells that `chosen` says are about to be deleted: each may be missing from now on."""
+        for cell, allowed in self._may.items():
+            if chosen(cell) and None not in allowed:
+                allowed.append(None)
+
+    def promise_delete(self, chosen: Callable[[Cell], bool]) -> None:
+        """They, the last that were attempted, were deleted: none of them may be found."""
+        self._may.update({cell: [None] for cell in self._may if chosen(cell)})
+
+    def known(self) -> Cells:
+        """The cells of which only one value may be found."""
+        return {cell: value[0] for cell, value in self._may.items() if len(value) == 1 and value[0] is not None}
 
     def check(self, found: Cells) -> None:
         """Fail unless `found` keeps every promise and holds nothing that nobody wrote."""

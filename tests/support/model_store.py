@@ -6,39 +6,32 @@ walks all of them. Nothing here is vectorised on purpose. It keeps no log and kn
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from rusts import errors
 from rusts.model.batch import Batch, Column, SeriesRows
-from rusts.model.partial import Partial, State, StateKind
-from rusts.model.predicate import And, CompareOp, FieldCompare, FieldRegex, Or, Predicate, TagIn, TagRegex
-from rusts.model.series import KeyTable, TagColumn, decode_key, encode_key
-from rusts.model.store import (
-    FoldRequest,
-    FoldResult,
-    PolicyInfo,
-    Reject,
-    ScanRequest,
-    ScanStats,
-    TimeRange,
-    Window,
-    WriteOutcome,
-)
+from rusts.model.changes import Changes
+from rusts.model.series import KeyTable, decode_key, encode_key
+from rusts.model.store import FoldRequest, FoldResult, Reject, ScanRequest, ScanStats, WriteOutcome
 from rusts.model.types import DTYPES, FieldType
+from tests.support.model_catalog import ModelCatalog, ModelDatabase, ModelSeries, tag_column
+from tests.support.model_points import Point, Tags, Value, bucket_of, fold_cell, holds, partial_of
 
-__all__ = ["ModelStore", "Settled", "batch_of", "column_of", "python_values"]
-
-Value = float | int | bool | str
-Point = dict[str, Value]
-Tags = dict[str, str]
+__all__ = [
+    "ModelScan",
+    "ModelStore",
+    "Point",
+    "Settled",
+    "Tags",
+    "Value",
+    "batch_of",
+    "column_of",
+    "python_values",
+]
 
 
 def column_of(type: FieldType, values: Sequence[Value | None]) -> Column:
@@ -105,33 +98,6 @@ class Settled:
 
 
 @dataclass
-class ModelSeries:
-    """The series of a scan: a list of keys."""
-
-    keys: list[bytes]
-    every_tag: list[str]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def tag_keys(self) -> list[str]:
-        return self.every_tag
-
-    def tag(self, key: str) -> TagColumn:
-        return tag_column([decode_key(k)[1].get(key, "") for k in self.keys])
-
-    def key(self, index: int) -> bytes:
-        return self.keys[index]
-
-
-def tag_column(values: list[str]) -> TagColumn:
-    """`values` as a dictionary-encoded column."""
-    distinct = list(dict.fromkeys(values))
-    codes = np.array([distinct.index(v) for v in values], dtype=np.uint32)
-    return TagColumn(codes, distinct)
-
-
-@dataclass
 class ModelScan:
     """Rows in chunks of `chunk_rows`."""
 
@@ -159,22 +125,13 @@ class ModelScan:
             )
 
 
-@dataclass
-class ModelDatabase:
-    """Policies in the order of their creation; fields and series are shared, points are per policy."""
+class ModelStore(ModelCatalog):
+    """See the module. `chunk_rows`: how many rows a scan yields at a time; `now_ns`: when it is, for policies."""
 
-    policies: dict[str, PolicyInfo] = field(default_factory=dict)
-    types: dict[str, dict[str, FieldType]] = field(default_factory=dict)
-    series: dict[str, dict[bytes, int]] = field(default_factory=dict)
-    points: dict[tuple[str, str], dict[bytes, dict[int, Point]]] = field(default_factory=dict)
-
-
-class ModelStore:
-    """See the module. `chunk_rows`: how many rows a scan yields at a time."""
-
-    def __init__(self, chunk_rows: int = 1 << 30) -> None:
-        self._databases: dict[str, ModelDatabase] = {}
+    def __init__(self, chunk_rows: int = 1 << 30, now_ns: Callable[[], int] = lambda: 0) -> None:
+        super().__init__()
         self._chunk_rows = chunk_rows
+        self._now_ns = now_ns
 
     # -- writing
 
@@ -182,6 +139,8 @@ class ModelStore:
         """Point by point: the rules of field types and of the name `time`, then the upsert."""
         held = self._database(database)
         into = self._policy(held, policy)
+        duration = held.policies[into].duration
+        oldest = self._now_ns() - duration if duration else -(1 << 63)
         dropped: dict[str, tuple[str, list[int]]] = {}
         accepted = 0
         for batch in batches:
@@ -189,15 +148,20 @@ class ModelStore:
             for row in range(len(batch)):
                 key = batch.keys[int(batch.series[row])]
                 cells = [(name, type, values[row]) for name, type, values in columns if values[row] is not None]
-                fault = self._fault(held, batch.measurement, key, cells)
+                if int(batch.times[row]) < oldest:
+                    fault: tuple[str, str] | None = ("beyond_retention", "points beyond retention policy")
+                else:
+                    fault = self._fault(held, batch.measurement, key, cells)
                 if fault is not None:
                     kind, message = fault
                     dropped.setdefault(kind, (message, []))[1].append(int(batch.starts[row]))
                     continue
                 types = held.types.setdefault(batch.measurement, {})
                 types.update({name: type for name, type, _ in cells if name != "time"})
-                numbers = held.series.setdefault(batch.measurement, {})
-                numbers.setdefault(key, len(numbers))
+                places = held.series.setdefault(batch.measurement, {})
+                if key not in places:
+                    places[key] = held.next_place
+                    held.next_place += 1
                 series = held.points.setdefault((into, batch.measurement), {}).setdefault(key, {})
                 point = series.setdefault(int(batch.times[row]), {})
                 point.update({name: value for name, _, value in cells if name != "time"})
@@ -232,6 +196,10 @@ class ModelStore:
         stats = ScanStats(rows_scanned=len(rows), series=len(keys))
         series = ModelSeries(keys, self.tag_keys(request.database, request.measurement))
         return ModelScan(series, types, stats, rows, self._chunk_rows, request.check)
+
+    def changes(self, database: str, policy: str | None, measurement: str) -> Changes | None:
+        """None: nothing that this store answers may be kept."""
+        del database, policy, measurement
 
     def fold(self, request: FoldRequest) -> FoldResult:
         names = tuple(dict.fromkeys(state.field for state in request.states))
@@ -293,159 +261,3 @@ class ModelStore:
                 rows += [(time, len(keys), cells) for time, cells in found]
                 keys.append(key)
         return keys, asked, rows
-
-    # -- databases and names
-
-    def create_database(self, name: str) -> None:
-        self._databases.setdefault(name, ModelDatabase({"autogen": PolicyInfo("autogen", 0, 0, 1, True)}))
-
-    def databases(self) -> list[str]:
-        return list(self._databases)
-
-    def policies(self, database: str) -> list[PolicyInfo]:
-        return list(self._database(database).policies.values())
-
-    def measurements(self, database: str) -> list[str]:
-        return sorted(self._database(database).types)
-
-    def field_types(self, database: str, measurement: str) -> dict[str, FieldType]:
-        return dict(sorted(self._database(database).types.get(measurement, {}).items()))
-
-    def tag_keys(self, database: str, measurement: str) -> list[str]:
-        return sorted({k for key in self._database(database).series.get(measurement, {}) for k in decode_key(key)[1]})
-
-    def _database(self, name: str) -> ModelDatabase:
-        if name not in self._databases:
-            raise errors.DatabaseNotFound(name)
-        return self._databases[name]
-
-    @staticmethod
-    def _policy(held: ModelDatabase, name: str | None) -> str:
-        if name is None:
-            return next(p.name for p in held.policies.values() if p.default)
-        if name not in held.policies:
-            raise errors.PolicyNotFound(name)
-        return name
-
-
-def bucket_of(time: int, range: TimeRange, window: Window | None) -> int:
-    """The begin of the bucket that holds `time`."""
-    if window is None:
-        return range.start
-    return (time - window.offset) // window.interval * window.interval + window.offset
-
-
-def holds(predicate: Predicate | None, tags: Tags, point: Point) -> bool:
-    """Is the predicate true of a point?"""
-    match predicate:
-        case None:
-            return True
-        case And(parts):
-            return all(holds(p, tags, point) for p in parts)
-        case Or(parts):
-            return any(holds(p, tags, point) for p in parts)
-        case TagIn(key, values, negated):
-            return (tags.get(key, "") in values) is not negated
-        case TagRegex(key, pattern, negated):
-            return (re.search(pattern, tags.get(key, "")) is not None) is not negated
-        case FieldRegex(name, pattern, negated):
-            value = point.get(name)
-            return isinstance(value, str) and (re.search(pattern, value) is not None) is not negated
-        case FieldCompare(name, op, constant):
-            return name in point and compare(point[name], op, constant)
-
-
-def compare(value: Value, op: CompareOp, constant: Value) -> bool:
-    """Numbers by value; strings and booleans with their own kind and only for (in)equality."""
-    kinds = {type(value), type(constant)}
-    if kinds <= {int, float}:
-        ordered = True
-    elif kinds in ({str}, {bool}):
-        ordered = False
-    else:
-        return False
-    match op:
-        case CompareOp.EQ:
-            return value == constant
-        case CompareOp.NE:
-            return value != constant
-        case _ if not ordered:
-            return False
-        case CompareOp.LT:
-            return value < constant  # type: ignore[operator]
-        case CompareOp.LE:
-            return value <= constant  # type: ignore[operator]
-        case CompareOp.GT:
-            return value > constant  # type: ignore[operator]
-        case _:
-            return value >= constant  # type: ignore[operator]
-
-
-Cell = tuple[int, Any, int, float]
-"""count, value, time, m2 of one cell of a Partial."""
-
-
-def fold_cell(state: State, type: FieldType | None, rows: Sequence[tuple[int, Point]]) -> Cell:
-    """One state over the rows of one cell, straight from its definition."""
-    values = [(time, point[state.field]) for time, point in rows if state.field in point]
-    nothing: Cell = (0, "" if type is FieldType.STRING else 0, 0, 0.0)
-    if not values or type is None:
-        return nothing
-    count = len(values)
-    if state.kind is StateKind.COUNT:
-        return count, 0, 0, 0.0
-    if state.kind in (StateKind.FIRST, StateKind.LAST):
-        time = (min if state.kind is StateKind.FIRST else max)(t for t, _ in values)
-        return count, max((v for t, v in values if t == time), key=order_key), time, 0.0
-    if state.kind in (StateKind.MIN, StateKind.MAX):
-        if type is FieldType.STRING:
-            return nothing
-        real = [(t, v) for t, v in values if v == v] or values
-        best = (min if state.kind is StateKind.MIN else max)(v for _, v in real)
-        return count, best, min(t for t, v in real if v == best or best != best), 0.0
-    if not type.numeric:
-        return nothing
-    numbers = [v for _, v in values]
-    if state.kind is StateKind.SUM:
-        if type is FieldType.FLOAT:
-            return count, total(numbers), 0, 0.0
-        whole = sum(int(v) for v in numbers) % (1 << 64)
-        return count, whole - (1 << 64) if type is FieldType.INTEGER and whole >= 1 << 63 else whole, 0, 0.0
-    mean = total(numbers) / count
-    return count, mean, 0, total([(float(v) - mean) ** 2 for v in numbers])
-
-
-def total(numbers: Sequence[Any]) -> float:
-    """The exact sum, rounded once; what infinities, NaN and overflow give in float64 arithmetic."""
-    try:
-        return math.fsum(numbers)
-    except (OverflowError, ValueError):
-        return float(np.sum(np.array(numbers, dtype=np.float64)))
-
-
-def order_key(value: Value) -> Any:
-    """Strings in the order of their bytes; NaN below every number."""
-    if isinstance(value, str):
-        return value.encode()
-    return (value == value, value)
-
-
-def partial_of(state: State, type: FieldType | None, cells: Sequence[Cell]) -> Partial:
-    """The cells of one state as arrays."""
-    count = np.array([cell[0] for cell in cells], dtype=np.int64)
-    kind = state.kind
-    if kind is StateKind.COUNT:
-        return Partial(kind, count)
-    if kind is StateKind.MOMENTS:
-        mean = np.array([float(cell[1]) for cell in cells], dtype=np.float64)
-        return Partial(kind, count, mean, None, np.array([cell[3] for cell in cells], dtype=np.float64))
-    value: Any
-    if type is FieldType.STRING:
-        value = pa.array([str(cell[1]) for cell in cells], type=pa.large_string())
-    else:
-        dtype = np.dtype(np.float64) if type is None else DTYPES[type]
-        value = np.array([cell[1] for cell in cells], dtype=dtype)
-    if kind is StateKind.SUM:
-        return Partial(kind, count, value)
-    time: npt.NDArray[np.int64] = np.array([cell[2] for cell in cells], dtype=np.int64)
-    return Partial(kind, count, value, time)

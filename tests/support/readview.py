@@ -15,13 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from rusts.catalog.schema import FieldMeta, Measurement, SegmentEntry
+from rusts.catalog.tombstones import Spans, Tombstone
+from rusts.engine.rowfilter import split_predicate
 from rusts.engine.view import ReadView
 from rusts.errors import Corruption
 from rusts.files import OsFiles
+from rusts.index.postings import numbers_of
 from rusts.memtable.memtable import Memtable
 from rusts.model.batch import Column, Rows, SeriesRows
 from rusts.model.partial import Partial, State, StateKind
-from rusts.model.store import FoldResult
+from rusts.model.predicate import Predicate
+from rusts.model.series import KeyTable
+from rusts.model.store import FoldResult, ScanRequest, TimeRange
 from rusts.model.time import MAX_TIME, MIN_TIME
 from rusts.model.types import DTYPES, FieldType, Stamp
 from rusts.segment.cache import ColumnCache
@@ -149,6 +154,7 @@ class World:
         self.measurement.fields = {n: FieldMeta(100 + i, n, t) for i, (n, t) in enumerate(self.types.items())}
         self.model = ModelStore()
         self.model.create_database("db")
+        self.tombstones: list[Tombstone] = []
         self.sealed: list[Memtable] = []
         self.active = Memtable()
         self._stamp = 0
@@ -178,10 +184,28 @@ class World:
         for memtable in self.sealed:
             view = memtable.view(self.measurement.id)
             assert view is not None
-            self.add_segment(view.select(None, MIN_TIME, MAX_TIME + 1, list(view.fields)))
+            rows = view.select(None, MIN_TIME, MAX_TIME + 1, list(view.fields))
+            self.add_segment(rows, view.max_stamp)
         self.sealed.clear()
 
-    def add_segment(self, rows: SeriesRows) -> None:
+    def delete(self, range: TimeRange, predicate: Predicate | None) -> None:
+        """Delete points in both worlds: as a stretch of time of some series, or, by fields, point by point."""
+        self.seal()
+        self._stamp += 1
+        of_series, of_rows = split_predicate(predicate)
+        series = None if of_series is None else numbers_of(self.measurement.index.match(of_series))
+        spans = None
+        if of_rows is not None:
+            chosen = rows_of(self.model.scan(ScanRequest("db", None, NAME, range, predicate)))
+            keys = KeyTable.of([key for key, _, _ in chosen])
+            numbers, times = self.measurement.index.lookup(keys), np.array([t for _, t, _ in chosen], dtype=np.int64)
+            order = np.lexsort((times, numbers))
+            spans = Spans(numbers[order], times[order], times[order])
+        bounds = max(range.start, MIN_TIME), min(range.end - 1, MAX_TIME)
+        self.tombstones.append(Tombstone(self._stamp, Stamp(self._stamp), 1, 0, 7, *bounds, series, spans))
+        self.model.delete("db", [NAME], range, predicate)
+
+    def add_segment(self, rows: SeriesRows, stamp: Stamp) -> None:
         """A segment of `rows` (columns by field id), newer than all others."""
         number = len(self.segments) + 1
         fields = {f.id: (f.name, f.type) for f in self.measurement.fields.values() if f.id in rows.columns}
@@ -189,14 +213,15 @@ class World:
         if self.directory is None:
             section = FakeSection(rows, fields, self.batch_rows, self.statistics_rows)
         else:
-            section = self._written(number, rows, fields)
+            section = self._written(number, rows, fields, stamp)
         low, high = int(rows.times.min()), int(rows.times.max())
-        stamp = Stamp(number)
         entry = SegmentEntry(number, f"{number}.seg", 1, 1, low, high, stamp, stamp, len(rows), 0, 1, 0, 0)
         self.segments.append(FakeSegment(entry, section, self.measurement.id))
 
-    def _written(self, number: int, rows: SeriesRows, fields: dict[int, tuple[str, FieldType]]) -> Section:
-        path, stamp = f"{self.directory}/{number}.seg", Stamp(number)
+    def _written(
+        self, number: int, rows: SeriesRows, fields: dict[int, tuple[str, FieldType]], stamp: Stamp
+    ) -> Section:
+        path = f"{self.directory}/{number}.seg"
         header = SegmentHeader(number, 1, "db", 1, "autogen", Tier.HOT, 0, 1, (), stamp, stamp)
         named = [(id, name, type) for id, (name, type) in fields.items()]
         whole = SectionInput(self.measurement.id, NAME, named, [rows], self.measurement.index.keys)
@@ -211,6 +236,7 @@ class World:
             list(self.segments),
             [v for v in views if v is not None],
             lambda entry, error: self.corruptions.append((entry, error)),
+            tombstones=list(self.tombstones),
         )
 
 

@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from rusts import errors
-from rusts.catalog.schema import is_database_name
 from rusts.engine.maintenance import Check
 from rusts.engine.rejects import RejectLog
 from rusts.model.batch import Batch
-from rusts.model.store import WriteOutcome
+from rusts.model.store import PolicyInfo, WriteOutcome
 from rusts.wal.sync import GroupCommit
+from tests.support.accounts import DictAccounts
 from tests.support.model_store import ModelStore, Settled
 
 __all__ = ["FakeStorage"]
 
 
-class FakeStorage(ModelStore):
+class FakeStorage(ModelStore, DictAccounts):
     """See the module. Set `problem` and writes raise it; set `late` and commits wait in `commits`."""
 
     def __init__(self) -> None:
-        super().__init__()
+        ModelStore.__init__(self)
+        DictAccounts.__init__(self)
         self.rejected = RejectLog()
         self.problem: Exception | None = None
         self.late = False
@@ -64,10 +65,10 @@ class FakeStorage(ModelStore):
             raise self.problem
         self.behind = False
 
-    def create_database(self, name: str) -> None:
-        if name == "forbidden" or not is_database_name(name):
+    def create_database(self, name: str, policy: PolicyInfo | None = None) -> None:
+        if name == "forbidden":
             raise errors.InvalidRequest("invalid name", "name")
-        super().create_database(name)
+        super().create_database(name, policy)
 
     def flush(self) -> None:
         self.flushed += 1

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rusts.engine.engine import Engine, EngineSettings
 from rusts.files import OsFiles
 from rusts.lineprotocol.parser import parse
+from rusts.model.accounts import Privilege, Token, User
+from rusts.model.predicate import CompareOp, FieldCompare, TagIn
 from rusts.model.series import decode_key
-from rusts.model.store import ScanRequest, TimeRange
+from rusts.model.store import ContinuousQuery, PolicyInfo, ScanRequest, TimeRange
 from rusts.model.time import MAX_TIME, MIN_TIME
 from rusts.model.types import FieldType
 from rusts.wal.sync import LogMode
@@ -58,7 +61,31 @@ ODD = "\n".join(
     ]
 )
 
-WRITES: list[tuple[str, str]] = [
+H2 = TagIn("host", ("h2",))
+HIGH = FieldCompare("usage", CompareOp.GT, 20.0)
+MINUTE = 60_000_000_000
+
+
+def delete(engine: Engine) -> None:
+    """Deletes of every kind, of points in segments and in memory."""
+    engine.delete("default", ["cpu"], TimeRange(START + 10 * MINUTE, START + 20 * MINUTE), H2)
+    engine.delete("default", ["cpu"], TimeRange(START, START + 100 * MINUTE), HIGH)
+    engine.drop_series("second", ["m"], TagIn("t", ("b",)))
+    engine.drop_measurement("default", "sparse")
+
+
+def alter(engine: Engine) -> None:
+    """Policies, accounts, a continuous query; a database that comes and goes."""
+    engine.create_database("fourth", PolicyInfo("year", 365 * 24 * HOUR, 0, 1, True))
+    engine.drop_database("fourth")
+    engine.create_policy("third", PolicyInfo("week", 7 * 24 * HOUR, 0, 1, False))
+    engine.alter_policy("third", "week", duration=8 * 24 * HOUR)
+    engine.put_user(User("admin", "$scrypt$hash", True, {"second": Privilege.READ}))
+    engine.put_token(Token("id", "for telegraf", b"hash", ("write:second",), 1, 2))
+    engine.put_continuous_query("third", ContinuousQuery("q", "CREATE CONTINUOUS QUERY q ON third BEGIN SELECT 1 END"))
+
+
+WRITES: list[tuple[str, str | Callable[[Engine], None]]] = [
     ("default", regular(0, 60)),
     ("default", ODD),
     ("second", "m,t=a v=1 1\nm,t=b v=2 2\nm v=3 3"),
@@ -71,10 +98,17 @@ WRITES: list[tuple[str, str]] = [
     ("default", "COMPACT"),
     ("default", "cpu,host=h1,rack=r1 count=-5i " + str(START) + "\nlate,host=new x=1 7"),
     ("default", "FLUSH"),
+    ("default", alter),
+    ("default", delete),
+    ("default", "sparse,only=tag a=\"of another type\" 1\ncpu,host=h2,rack=r0 usage=1 " + str(START + 15 * MINUTE)),
+    ("default", "FLUSH"),
     # From here on it is in the log alone.
     ("second", "m,t=a v=100 1\nm,t=c v=4 4"),
     ("default", regular(108, 4) + "\n" + f'text,t=1 s="later" 1\nedge u=7u {MIN_TIME}'),
     ("third", "born,in=log v=1,s=\"x\" 1\nborn,in=log v=2 1"),
+    ("third", "born,in=log v=3 7\nborn,not=long v=4 8"),
+    ("third", lambda engine: engine.delete("third", ["born"], TimeRange(5, 9))),
+    ("third", "born,in=log v=5 8"),
 ]  # fmt: skip
 
 
@@ -87,19 +121,28 @@ def open_directory(directory: Path) -> Engine:
 
 
 def answers(engine: Engine) -> dict[str, Any]:
-    """Everything that the engine knows, as JSON: types, and each series' points in order of time."""
+    """Everything that the engine knows, as JSON; of a series its points in order of time."""
     found: dict[str, Any] = {}
+    if engine.users():
+        found["users"] = [[u.name, u.admin, {d: p.name for d, p in u.grants.items()}] for u in engine.users()]
+        found["tokens"] = [[t.id, t.description, list(t.scopes)] for t in engine.tokens()]
     for database in engine.databases():
+        queries = [[query.name, query.text] for query in engine.continuous_queries(database)]
+        policies = [[p.name, p.duration, p.shard_duration, p.default] for p in engine.policies(database)]
+        if queries or len(policies) > 1:
+            found[database] = {"queries": queries, "policies": policies}
         for measurement in engine.measurements(database):
             types = engine.field_types(database, measurement)
             scan = engine.scan(ScanRequest(database, None, measurement, TimeRange(MIN_TIME, MAX_TIME + 1)))
-            series: dict[str, list[Any]] = {}
+            shown = engine.select_series(database, measurement)
+            keys = [decode_key(shown.key(n))[1] for n in range(len(shown))]
+            series: dict[str, list[Any]] = {json.dumps(tags, ensure_ascii=False, sort_keys=True): [] for tags in keys}
             for chunk in scan:
                 keys = [decode_key(scan.series.key(int(n)))[1] for n in chunk.row_series()]
                 columns = {name: python_values(column) for name, column in sorted(chunk.columns.items())}
                 for row, (tags, time) in enumerate(zip(keys, chunk.times.tolist(), strict=True)):
                     cells = {n: _plain(types[n], v) for n, vs in columns.items() if (v := vs[row]) is not None}
-                    series.setdefault(json.dumps(tags, ensure_ascii=False, sort_keys=True), []).append([time, cells])
+                    series[json.dumps(tags, ensure_ascii=False, sort_keys=True)].append([time, cells])
             assert not scan.stats.warnings
             fields = {name: type.text for name, type in types.items()}
             found[f"{database} {measurement}"] = {"fields": fields, "series": dict(sorted(series.items()))}
@@ -116,7 +159,9 @@ def make(directory: Path) -> dict[str, Any]:
     for database in ("second", "third"):
         engine.create_database(database)
     for database, body in WRITES:
-        if body == "FLUSH":
+        if not isinstance(body, str):
+            body(engine)
+        elif body == "FLUSH":
             engine.flush()
         elif body == "COMPACT":
             engine.compact()

@@ -20,7 +20,7 @@ import pytest
 from rusts.model.batch import Column, SeriesRows
 from rusts.model.types import FieldType, Stamp
 from rusts.segment.encoding import COLD, HOT
-from rusts.segment.layout import STAMP_CLOCK, STAMP_NODE, SectionInput, SegmentHeader, SegmentKind, Tier
+from rusts.segment.layout import STAMP_CLOCK, STAMP_NODE, ChunkFlag, SectionInput, SegmentHeader, SegmentKind, Tier
 from rusts.segment.reader import Section
 from tests.support.segments import key_of, keys, open_segment, write
 
@@ -205,11 +205,11 @@ def test_statistics_are_read(name: str) -> None:
 def test_stamps_and_bloom_filters_are_read(name: str) -> None:
     reader = open_segment(str(HERE / name))
     stamped = reader.sections[14]
-    assert stamped.may_have_overlaps(0)
+    assert (stamped.chunks["flags"] & ChunkFlag.OVERLAPS).any()
     clocks, nodes = stamped.stamps(0)
     assert int(clocks[5]) == (1_700_006_400_000 << 20) + 5
     assert nodes.tolist() == [i % 3 for i in range(1_300)]
-    assert not reader.sections[11].may_have_overlaps()
+    assert not (reader.sections[11].chunks["flags"] & ChunkFlag.OVERLAPS).any()
     disks = reader.sections[12]
     assert disks.might_have_tag("host", "host_3")
     assert not disks.might_have_tag("host", "nobody")

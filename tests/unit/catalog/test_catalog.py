@@ -12,10 +12,12 @@ import pytest
 
 from rusts.catalog.catalog import COPY, META, Catalog
 from rusts.catalog.describe import describe, describe_file
-from rusts.catalog.schema import DEFAULT_DATABASE, FIRST_IDS, Policy, default_shard_duration
+from rusts.catalog.policies import default_shard_duration
+from rusts.catalog.schema import DEFAULT_DATABASE, FIRST_IDS, Policy
 from rusts.errors import Bug, Corruption, DatabaseNotFound, InvalidRequest, PolicyNotFound
 from rusts.files import OsFiles
 from rusts.model.series import KeyTable, encode_key
+from rusts.model.store import PolicyInfo
 from rusts.model.time import NANOSECONDS
 from rusts.model.types import FieldType, Stamp
 from tests.support.catalogs import add_series, flush, new_entry
@@ -37,7 +39,7 @@ def test_a_new_directory_has_the_default_database(open_catalog: Open, directory:
     assert sorted(p.name for p in Path(directory).iterdir()) == [COPY, META, "segments", "wal"]
 
 
-@pytest.mark.parametrize("name", ["telegraf", 'a "quoted" one', "mit ümlaut", "a'b;--", "x" * 300])
+@pytest.mark.parametrize("name", ["telegraf", 'a "quoted" one', "mit ümlaut", "a'b;--", "x" * 255])
 def test_a_database_is_there_after_a_kill(open_catalog: Open, name: str) -> None:
     catalog = open_catalog()
     made = catalog.create_database(name)
@@ -72,23 +74,27 @@ def test_unknown_names(catalog: Catalog) -> None:
 def test_policies_are_made_changed_and_dropped(open_catalog: Open) -> None:
     catalog = open_catalog()
     database = catalog.create_database("db")
-    week = Policy(catalog.next_policy_id(), "week", 7 * NANOSECONDS["d"], NANOSECONDS["d"], 1, False)
-    catalog.put_policy(database, week)
-    with pytest.raises(InvalidRequest, match="already exists"):
-        catalog.put_policy(database, replace(week, id=catalog.next_policy_id()))
+    info = PolicyInfo("week", 7 * NANOSECONDS["d"], 0, 1, False)
+    for _ in range(2):
+        catalog.create_policy(database, info)
+    with pytest.raises(InvalidRequest, match="retention policy already exists"):
+        catalog.create_policy(database, replace(info, replication=2))
+    with pytest.raises(PolicyNotFound):
+        catalog.alter_policy(database, "month", default=True)
     catalog = open_catalog()
     database = catalog.database("db")
     assert list(database.policies) == ["autogen", "week"]
-    assert catalog.policy(database, "week") == week
-    catalog.put_policy(database, replace(week, name="weekly", default=True))
+    week = catalog.policy(database, "week")
+    assert week.info == replace(info, shard_duration=NANOSECONDS["d"])
+    catalog.alter_policy(database, "week", duration=8 * NANOSECONDS["d"], default=True)
     for seen in (catalog, open_catalog()):
         database = seen.database("db")
-        assert seen.policy(database, None) == replace(week, name="weekly", default=True)
+        assert seen.policy(database, None) == replace(week, duration=8 * NANOSECONDS["d"], default=True)
         assert [p.default for p in database.policies.values()] == [False, True]
     catalog = seen
     segment = new_entry(catalog, database)
     catalog.commit(checkpoint=(database.id, week.id, (3, 4)), added=[segment], removed=[])
-    assert catalog.drop_policy(database, "weekly") == [segment]
+    assert catalog.drop_policy(database, "week") == [segment]
     for seen in (catalog, open_catalog()):
         database = seen.database("db")
         with pytest.raises(PolicyNotFound):
@@ -136,7 +142,10 @@ def test_names_are_on_disk_after_the_next_commit(open_catalog: Open) -> None:
     catalog = seen
 
     merged = new_entry(catalog, catalog.database("db"), parents=(segment.id, (1 << 64) - 1), clock=5)
-    catalog.commit(checkpoint=None, added=[merged], removed=[segment.id, 12345])
+    assert not catalog.commit(checkpoint=None, added=[merged], removed=[segment.id, 12345])
+    assert not catalog.commit(checkpoint=(1, 99, (6, 1)), added=[], removed=[])
+    assert seen.segments() == [segment]
+    assert catalog.commit(checkpoint=None, added=[merged], removed=[segment.id])
     for seen in (catalog, open_catalog()):
         assert seen.segments() == [merged]
         assert seen.checkpoint(*pair) == (5, 4096)
@@ -218,7 +227,7 @@ def test_dropped_names_do_not_come_back(open_catalog: Open) -> None:
     pending = catalog.add_measurement(database, "never stored")
     kept = catalog.add_measurement(database, "kept")
     for name in ("gone", "never stored", "unknown"):
-        catalog.drop_measurement(database, name)
+        catalog.drop_measurement(database, name, Stamp(1))
     again = catalog.add_measurement(database, "gone")
     flush(catalog)
     for seen in (catalog, open_catalog()):
@@ -280,10 +289,10 @@ def test_series_of_many_commits_lie_in_few_rows(open_catalog: Open, monkeypatch:
 def test_the_copy_has_the_small_tables(open_catalog: Open, directory: str) -> None:
     catalog = open_catalog()
     database = catalog.create_database("db")
-    catalog.put_policy(database, Policy(catalog.next_policy_id(), "week", 7, 8, 1, True))
+    catalog.create_policy(database, PolicyInfo("week", 0, 0, 1, True))
     catalog.add_measurement(database, "m")
     catalog.commit(checkpoint=None, added=[new_entry(catalog, database)], removed=[])
-    catalog.drop_measurement(database, "m")
+    catalog.drop_measurement(database, "m", Stamp(1))
     whole, copy = describe_file(OsFiles(), directory), describe_file(OsFiles(), directory, COPY)
     assert whole["segments"]
     assert copy == whole | {"segments": [], "transactions": copy["transactions"], "max_stamp": copy["max_stamp"]}
@@ -336,7 +345,7 @@ def test_describing_changes_nothing(open_catalog: Open, directory: str) -> None:
     described = describe_file(OsFiles(), directory)
     assert described == describe(catalog)
     assert described["databases"][0]["measurements"] == [
-        {"id": measurement.id, "name": "m", "series": 2, "tags": {"host": 2}, "fields": []}
+        {"id": measurement.id, "name": "m", "series": 2, "dropped_series": 0, "tags": {"host": 2}, "fields": []}
     ]
     assert Path(directory, META).read_bytes() == before
     with pytest.raises(FileNotFoundError):

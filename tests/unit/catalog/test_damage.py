@@ -18,8 +18,8 @@ from rusts.catalog.tables import pack_keys, unpack_keys
 from rusts.errors import Corruption, FormatTooNew
 from rusts.files import OsFiles
 from rusts.model.series import KeyTable
-from rusts.model.types import FieldType
-from tests.support.catalogs import add_series, new_entry
+from rusts.model.types import FieldType, Stamp
+from tests.support.catalogs import add_records, add_series, new_entry
 
 SEED = int(os.environ.get("RUSTS_SEED", "20240501"))
 FLIPS = 20_000 if os.environ.get("RUSTS_PROOF") else 400
@@ -34,8 +34,11 @@ def filled(directory: str) -> Path:
         measurement = catalog.add_measurement(database, f"measurement-{i}")
         catalog.add_field(measurement, "value", FieldType.FLOAT)
         add_series(measurement, *(f"host-{n * 7919 % 1000}" for n in range(200)))
-        catalog.commit(checkpoint=(database.id, i, (i, i)), added=[new_entry(catalog, database)], removed=[])
-    catalog.drop_measurement(database, "measurement-3")
+        policy = catalog.policy(database, None).id
+        catalog.commit(checkpoint=(database.id, policy, (i, i)), added=[new_entry(catalog, database)], removed=[])
+        if i < 5:
+            add_records(catalog, database, measurement, Stamp(i + 1))
+    catalog.drop_measurement(database, "measurement-3", Stamp(1))
     catalog.close()
     return Path(directory, META)
 
@@ -105,9 +108,9 @@ def test_another_programs_file_and_a_later_format_are_refused(directory: str) ->
         Catalog.open(OsFiles(), directory)
     path.unlink()
     catalog = Catalog.open(OsFiles(), directory)
-    catalog._file.transact(lambda c: (c.execute("PRAGMA user_version = 2"), None)[1], {})
+    catalog._file.transact(lambda c: (c.execute("PRAGMA user_version = 3"), None)[1], {})
     catalog.close()
-    with pytest.raises(FormatTooNew, match="format version 2; this rusts reads up to 1"):
+    with pytest.raises(FormatTooNew, match="format version 3; this rusts reads up to 2"):
         Catalog.open(OsFiles(), directory)
 
 
@@ -124,6 +127,17 @@ def test_another_programs_file_and_a_later_format_are_refused(directory: str) ->
         "UPDATE fields SET type = 99",
         "UPDATE segments SET parents = x'0102'",
         "DROP TABLE checkpoints",
+        "DELETE FROM users",
+        "UPDATE grants SET privilege = 9",
+        "UPDATE grants SET database = 77",
+        "UPDATE tokens SET scopes = '7'",
+        "UPDATE tokens SET scopes = 'x'",
+        "UPDATE tombstones SET series_crc = 7",
+        "UPDATE tombstones SET spans_crc = 7",
+        "UPDATE dropped_series SET crc = 7",
+        "UPDATE continuous_queries SET database = 77",
+        "DROP TABLE purges",
+        "PRAGMA user_version = 1",
         "PRAGMA application_id = 5",
         "PRAGMA user_version = 0",
     ],

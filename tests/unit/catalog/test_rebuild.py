@@ -11,9 +11,11 @@ import pytest
 
 from rusts.catalog.catalog import COPY, META, Catalog
 from rusts.catalog.rebuild import rebuild
-from rusts.catalog.schema import FIRST_IDS, Policy
+from rusts.catalog.schema import FIRST_IDS
 from rusts.errors import Corruption, FormatTooNew
 from rusts.files import OsFiles
+from rusts.model.store import PolicyInfo
+from rusts.model.time import NANOSECONDS
 from rusts.model.types import FieldType, Stamp
 from rusts.segment.reader import SectionDescription, SegmentDescription
 from tests.support.catalogs import add_series, describe_entry, describe_section, flush, new_entry
@@ -27,7 +29,7 @@ def before(open_catalog: Open) -> tuple[Catalog, list[Described]]:
     """A catalog with two databases, a merged and a live segment, and how these describe themselves."""
     catalog = open_catalog()
     database = catalog.create_database("db")
-    catalog.put_policy(database, Policy(catalog.next_policy_id(), "week", 7, 8, 1, True))
+    catalog.create_policy(database, PolicyInfo("week", 7 * NANOSECONDS["d"], 0, 1, True))
     cpu, disk = (catalog.add_measurement(database, name) for name in ("cpu", "disk"))
     catalog.add_field(cpu, "v", FieldType.FLOAT)
     catalog.add_field(disk, "v", FieldType.STRING)
@@ -126,7 +128,7 @@ def test_what_was_dropped_stays_dropped(before: tuple[Catalog, list[Described]],
     segments = before[1]
     catalog = Catalog.open(OsFiles(), directory)
     dropped = catalog.database("db").measurements["disk"].id
-    catalog.drop_measurement(catalog.database("db"), "disk")
+    catalog.drop_measurement(catalog.database("db"), "disk", Stamp(1))
     catalog.close()
     Path(directory, META).unlink()
     catalog, _ = rebuild(OsFiles(), directory, segments)

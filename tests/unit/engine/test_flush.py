@@ -121,7 +121,7 @@ def _sealed(engine: Engine) -> bool:
 def test_points_of_a_dropped_measurement_are_not_flushed() -> None:
     engine = open_engine(SimulatedDisk())
     write(engine, at([1, 2], "gone"))
-    engine.catalog.drop_measurement(engine.catalog.database("default"), "gone")
+    engine.catalog.drop_measurement(engine.catalog.database("default"), "gone", engine.stamps.next())
     engine.flush()
     assert engine.catalog.segments() == []
     write(engine, at([3], "gone"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,11 @@ from rusts.engine.rowfilter import compare, split_predicate
 from rusts.engine.scan import scan
 from rusts.errors import Corruption, FormatTooNew, InvalidRequest
 from rusts.model.partial import State, StateKind
-from rusts.model.predicate import And, CompareOp, FieldCompare, FieldRegex, Or, TagIn, TagRegex
+from rusts.model.predicate import And, CompareOp, FieldCompare, FieldRegex, Or, Predicate, TagIn, TagRegex
 from rusts.model.store import FoldRequest, ScanRequest, TimeRange
 from rusts.model.time import MAX_TIME, MIN_TIME
 from rusts.model.types import FieldType
+from rusts.segment.reader import Directory, Section
 from tests.support.model_store import column_of, python_values
 from tests.support.readview import NAME, World, rows_of
 
@@ -179,3 +182,34 @@ def test_comparisons_are_exact_by_value(type: FieldType, op: CompareOp) -> None:
         else:
             wanted = [False] * len(values)
         assert compare(column, op, constant).tolist() == wanted, constant
+
+
+@pytest.mark.parametrize(
+    ("predicate", "opened"),
+    [
+        (TagIn("rack", ("r1",)), 1),
+        (And((TagRegex("host", "."), TagIn("rack", ("r1", "no")))), 1),
+        (Or((TagIn("rack", ("r0",)), TagIn("rack", ("r2",)))), 2),
+        (Or((TagIn("rack", ("r0",)), TagRegex("rack", "r"))), 3),
+        (TagIn("rack", ("r1",), negated=True), 3),
+    ],
+)
+def test_directories_that_the_bloom_filter_rules_out_are_not_read(
+    predicate: Predicate, opened: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rusts.engine.pruning._LARGE_DIRECTORY", 1)
+    world = World(TYPES, directory=str(tmp_path))
+    for rack in range(3):
+        world.write([({"host": f"h{rack}-{n}", "rack": f"r{rack}"}, n, {"v": 1.0}) for n in range(40)])
+        world.flush()
+    read: list[int] = []
+    directory = Section.directory
+
+    def noted(section: Section) -> Directory:
+        read.append(section.rows)
+        return directory(section)
+
+    monkeypatch.setattr(Section, "directory", noted)
+    reading = begin(world.view(), ALL, predicate, ["v"], None)
+    assert len(read) == opened
+    assert sum(len(part) for part in reading.parts) == len(reading.matched)

@@ -211,3 +211,57 @@ def test_readers_beside_the_writer_see_whole_states() -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_what_was_dropped_before_it_came_back_stays_dropped() -> None:
+    index = SeriesIndex("m")
+    index.drop(np.array([1, 4], dtype=np.uint32))
+    assert index.count() == 0
+    assert not index.restore(0, table({"a": "0"}, {"a": "1"}, {"a": "2"}))
+    assert (len(index), index.live(), index.count()) == (3, BitMap([0, 2]), 2)
+    index.reserve_dropped()
+    assert (len(index), index.count()) == (5, 2)
+    # Its key has had a newer number all along, which stays what it is found by.
+    again = {"a": "1"}
+    assert index.add(table(again), np.arange(1)).tolist() == [5]
+    assert not index.restore_numbers(np.array([1, 4]), table(again, {"a": "4"}))
+    assert index.lookup(table(again, {"a": "4"})).tolist() == [5, UNKNOWN]
+    assert index.live() == BitMap([0, 2, 5])
+    assert index.restore_numbers(np.array([3]), table({"a": "3"}))
+    assert index.distinct("a") == 4
+    assert index.key(1) == b""
+
+
+def test_the_keys_of_dropped_series_do_not_go_to_disk() -> None:
+    index = filled({"a": "0"}, {"a": "1"}, {"a": "2"})
+    numbers = np.arange(3, dtype=np.uint32)
+    assert index.live_keys(numbers).data.tobytes() == index.keys(numbers).data.tobytes()
+    index.drop(np.array([1], dtype=np.uint32))
+    kept = index.live_keys(numbers)
+    assert [kept[i] for i in range(3)] == [index.key(0), b"", index.key(2)]
+    some = index.live_keys(np.array([1, 2], dtype=np.uint32))
+    assert [some[i] for i in range(2)] == [b"", index.key(2)]
+    assert len(index.live_keys(np.empty(0, dtype=np.uint32))) == 0
+
+
+def test_values_are_those_of_live_series_sorted_by_bytes() -> None:
+    index = filled({"a": "z"}, {"a": "é", "b": "1"}, {"a": "B"}, {}, {"a": "z", "b": "2"})
+    assert index.values("a").to_pylist() == ["B", "z", "é"]
+    assert index.values("nobody").to_pylist() == []
+    assert index.values("a", np.array([1, 3, 4], dtype=np.uint32)).to_pylist() == ["z", "é"]
+    assert index.distinct("a", np.array([3], dtype=np.uint32)) == 0
+    index.drop(np.array([2, 4], dtype=np.uint32))
+    assert index.values("a").to_pylist() == ["z", "é"]
+    assert index.values("b").to_pylist() == ["1"]
+    assert (index.distinct("a"), index.distinct("b")) == (2, 1)
+
+
+def test_a_tag_key_goes_with_its_last_series() -> None:
+    index = filled({"a": "0"}, {"a": "1", "b": "x"}, {"c": "y"})
+    index.drop(np.array([1], dtype=np.uint32))
+    for _ in range(2):
+        assert index.tag_keys() == ["a", "c"]
+    index.add(table({"b": "x"}), np.arange(1))
+    assert index.tag_keys() == ["a", "b", "c"]
+    index.drop(np.array([0, 2], dtype=np.uint32))
+    assert index.tag_keys() == ["b"]

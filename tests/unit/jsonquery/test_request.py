@@ -13,6 +13,7 @@ from rusts.errors import InvalidRequest
 from rusts.jsonquery import parse
 from rusts.model.predicate import And, CompareOp, FieldCompare, TagIn, TagRegex
 from rusts.model.store import TimeRange, Window
+from rusts.query.expression import Ref
 from rusts.query.plan import EVER, Aggregate, Call, Fill, FillMode, Plan, Points, Rows, Slice
 
 
@@ -22,7 +23,7 @@ def plan_of(**members: Any) -> Plan:
 
 def test_the_smallest_request() -> None:
     assert plan_of() == Plan(Slice(Rows(Points("default", "m"))))
-    assert plan_of().points == Points("default", "m", None, EVER, None)
+    assert plan_of().points == (Points("default", "m", None, EVER, None),)
 
 
 def test_everything_about_the_points() -> None:
@@ -42,10 +43,10 @@ def test_everything_about_the_points() -> None:
         ],
         field_filters=[{"field": "v", "op": "Ge", "value": 1.5}, {"field": "s", "value": "x"}],
     )
-    assert plan.points.database == "d"
-    assert plan.points.policy == "p"
-    assert plan.points.range == TimeRange(5, 9)
-    assert plan.points.predicate == And(
+    assert plan.points[0].database == "d"
+    assert plan.points[0].policy == "p"
+    assert plan.points[0].range == TimeRange(5, 9)
+    assert plan.points[0].predicate == And(
         (
             TagIn("a", ("1",)),
             TagIn("b", ("1", "")),
@@ -63,7 +64,9 @@ def test_everything_about_the_points() -> None:
 
 def test_rows_and_their_slice() -> None:
     plan = plan_of(fields=["v", "host"], group_by=["x", "x"], order="DESC", limit=5, offset=2, series_limit=3)
-    assert plan.root == Slice(Rows(Points("default", "m"), ("v", "host"), ("x",)), True, 5, 2, 3)
+    assert plan.root == Slice(
+        Rows(Points("default", "m"), (("v", Ref("v")), ("host", Ref("host"))), ("x",)), True, 5, 2, 3
+    )
 
 
 def test_aggregations() -> None:
@@ -71,7 +74,7 @@ def test_aggregations() -> None:
         aggregation={"function": "Mean", "fields": ["a", "b"], "interval_nanos": 10, "group_by": ["h"]}, fill=2
     )
     points = Points("default", "m")
-    calls = (Call("mean", "a", "mean_a"), Call("mean", "b", "mean_b"))
+    calls = (Call("mean", Ref("a"), "mean_a"), Call("mean", Ref("b"), "mean_b"))
     assert plan.root.input == Fill(Aggregate(points, calls, ("h",), Window(10, 0)), FillMode.VALUE, 2.0)
     plan = plan_of(
         aggregations=[
@@ -82,7 +85,7 @@ def test_aggregations() -> None:
         offset_nanos=-3,
         fill="none",
     )
-    calls = (Call("count_distinct", "a", "count_distinct_a"), Call("percentile", "a", "p", 99.5))
+    calls = (Call("count_distinct", Ref("a"), "count_distinct_a"), Call("percentile", Ref("a"), "p", (99.5,)))
     assert plan.root.input == Aggregate(points, calls, (), Window(7, -3))
 
 
@@ -93,7 +96,7 @@ def test_null_members_are_absent() -> None:
 
 
 def test_times_outside_the_range_of_points_are_brought_to_its_ends() -> None:
-    assert plan_of(time_range={"start": -(1 << 63), "end": (1 << 64) - 1}).points.range == EVER
+    assert plan_of(time_range={"start": -(1 << 63), "end": (1 << 64) - 1}).points[0].range == EVER
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,30 @@
-"""Time buckets and fill, column by column against rows written out."""
+"""Time buckets against the calendar and the clocks of zones, as InfluxDB 1.6.7 has them."""
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
+import os
+import random
+from datetime import UTC, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from rusts import errors
 from rusts.model.store import TimeRange, Window
-from rusts.model.types import FieldType
 from rusts.query.limits import Limits, Tracker
-from rusts.query.plan import EVER, FillMode
-from rusts.query.table import Table
-from rusts.query.window import begin_of, bucket_of, fill, span_buckets
-from tests.support.model_store import column_of, python_values
+from rusts.query.plan import AnyWindow, CalendarWindow
+from rusts.query.window import Buckets, begin_of, bucket_of, span_buckets
+
+SEED = int(os.environ.get("RUSTS_SEED", random.SystemRandom().randrange(1 << 32)))
+MINUTE = 60_000_000_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def ns(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -44,88 +53,111 @@ def test_how_many_buckets_a_range_touches() -> None:
     assert span_buckets(TimeRange(5, 5), Window(10)) in (0, 1)
 
 
-def table(type: FieldType = FieldType.FLOAT, values: list[Any] | None = None) -> Table:
-    """Two groups: buckets 0, 10, 30, 50 and 20, 40."""
-    times = np.array([0, 10, 30, 50, 20, 40], dtype=np.int64)
-    cells = [1.0, 2.0, 6.0, None, 7.0, 9.0] if values is None else values
-    return Table("m", [], np.array([0, 4, 6]), times, [column_of(type, cells)])
+def counted(window: AnyWindow, zone: str | None, first: str, last: str) -> list[tuple[str, int]]:
+    """The buckets of every quarter of an hour: when each begins (UTC) and how many quarters it has."""
+    times = np.arange(ns(first), ns(last), 15 * MINUTE)
+    begins, counts = np.unique(Buckets(window, zone).of(times), return_counts=True)
+    texts = [datetime.fromtimestamp(begin / 1e9, UTC).strftime("%d %H:%M") for begin in begins.tolist()]
+    return list(zip(texts, counts.tolist(), strict=True))
 
 
-def rows(filled: Table) -> list[list[tuple[int, Any]]]:
-    cells = list(zip(filled.times.tolist(), python_values(filled.columns[0]), strict=True))
-    starts = filled.starts.tolist()
-    return [cells[a:b] for a, b in itertools.pairwise(starts)]
+# Recorded from InfluxDB 1.6.7 with tz('Europe/Berlin'), where clocks go from 02:00 to 03:00 at 01:00 UTC of the 28th of
+# March 2021 and from 03:00 to 02:00 at 01:00 UTC of the 31st of October.
 
 
-def run(
-    mode: FillMode,
-    source: Table | None = None,
-    value: float = 0.0,
-    range: TimeRange = EVER,
-    counts: bool = False,
-    tracker: Tracker | None = None,
-) -> list[list[tuple[int, Any]]]:
-    source = table() if source is None else source
-    return rows(fill(source, Window(10), range, mode, value, [counts], tracker or Tracker()))
+@pytest.mark.parametrize(
+    ("window", "first", "last", "wanted"),
+    [
+        (Window(DAY), "2021-03-27T20:00", "2021-03-29T04:00", [("26 23:00", 12), ("27 23:00", 92), ("28 22:00", 24)]),
+        (Window(DAY), "2021-10-30T20:00", "2021-11-01T04:00", [("29 22:00", 8), ("30 22:00", 100), ("31 23:00", 20)]),
+        (Window(2 * HOUR), "2021-03-27T23:00", "2021-03-28T04:00", [("27 23:00", 8), ("28 01:00", 4), ("28 02:00", 8)]),
+        (
+            Window(2 * HOUR),
+            "2021-10-30T22:00",
+            "2021-10-31T05:00",
+            [("30 22:00", 8), ("31 00:00", 12), ("31 03:00", 8)],
+        ),
+        (Window(HOUR), "2021-10-31T00:00", "2021-10-31T03:00", [("31 00:00", 4), ("31 01:00", 4), ("31 02:00", 4)]),
+        (Window(DAY, 6 * HOUR), "2021-03-27T20:00", "2021-03-29T04:00", [("27 05:00", 36), ("28 05:00", 92)]),
+        (Window(DAY, 6 * HOUR), "2021-10-30T20:00", "2021-11-01T04:00", [("30 04:00", 32), ("31 04:00", 96)]),
+    ],
+)
+def test_buckets_by_a_clock_that_is_changed(
+    window: Window, first: str, last: str, wanted: list[tuple[str, int]]
+) -> None:
+    assert counted(window, "Europe/Berlin", first, last) == wanted
 
 
-def test_null() -> None:
-    assert run(FillMode.NULL) == [
-        [(0, 1.0), (10, 2.0), (20, None), (30, 6.0), (40, None), (50, None)],
-        [(20, 7.0), (30, None), (40, 9.0)],
-    ]
+def test_calendar_buckets() -> None:
+    months = counted(CalendarWindow(1), None, "2024-01-31", "2024-03-02")
+    assert months == [("01 00:00", 96), ("01 00:00", 29 * 96), ("01 00:00", 96)]
+    begin = Buckets(CalendarWindow(3), "America/New_York").begin
+    assert begin(ns("2021-06-30T23:59")) == ns("2021-04-01T04:00")
+    assert begin(ns("2021-01-01T04:59")) == ns("2020-10-01T04:00")
+    assert Buckets(CalendarWindow(12, 5 * HOUR)).begin(ns("2021-01-01T04:59")) == ns("2020-01-01T05:00")
+    assert Buckets(CalendarWindow(1)).begin(-1) == ns("1969-12-01")
 
 
-def test_previous_stays_in_its_group() -> None:
-    assert run(FillMode.PREVIOUS, range=TimeRange(0, 55)) == [
-        [(0, 1.0), (10, 2.0), (20, 2.0), (30, 6.0), (40, 6.0), (50, 6.0)],
-        [(0, None), (10, None), (20, 7.0), (30, 7.0), (40, 9.0), (50, 9.0)],
-    ]
+def test_zones_without_changes_are_plain_windows() -> None:
+    assert Buckets(Window(HOUR), "UTC").fixed == Window(HOUR, 0)
+    assert Buckets(Window(HOUR), "Europe/Berlin").fixed is None
+    with pytest.raises(errors.InvalidRequest, match="unable to find time zone Nowhere/Land"):
+        Buckets(Window(HOUR), "Nowhere/Land")
 
 
-def test_linear_needs_both_neighbours() -> None:
-    assert run(FillMode.LINEAR, range=TimeRange(0, 55)) == [
-        [(0, 1.0), (10, 2.0), (20, 4.0), (30, 6.0), (40, None), (50, None)],
-        [(0, None), (10, None), (20, 7.0), (30, 8.0), (40, 9.0), (50, None)],
-    ]
-    integers = table(FieldType.INTEGER, [1, 2, -3, None, 7, 8])
-    assert run(FillMode.LINEAR, integers)[0][2] == (20, 0)
-    assert run(FillMode.LINEAR, integers)[1][1] == (30, 7)
+ZONES = [None, "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Casablanca"]
+WINDOWS: list[AnyWindow] = [
+    *(Window(length, offset) for length in (20 * MINUTE, HOUR, 5 * HOUR, DAY, 7 * DAY) for offset in (0, 7 * MINUTE)),
+    *(CalendarWindow(months, offset) for months in (1, 3, 12) for offset in (0, HOUR)),
+]
 
 
-def test_a_number() -> None:
-    assert run(FillMode.VALUE, value=2.5)[1] == [(20, 7.0), (30, 2.5), (40, 9.0)]
-    assert run(FillMode.VALUE, table(FieldType.INTEGER, [1, 2, 3, 4, 7, 9]), -2.5)[1] == [(20, 7), (30, -2), (40, 9)]
-    words = table(FieldType.STRING, list("abcdef"))
-    assert run(FillMode.VALUE, words, 5)[1] == [(20, "e"), (30, None), (40, "f")]
-    assert run(FillMode.LINEAR, words)[1] == [(20, "e"), (30, None), (40, "f")]
+def test_every_time_is_in_its_bucket_and_in_one_piece() -> None:
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    for _ in range(150):
+        window, zone = rng.choice(WINDOWS), rng.choice(ZONES)
+        buckets = Buckets(window, zone)
+        low = ns("1999-01-01") + rng.randrange(8000 * 24) * HOUR + rng.randrange(HOUR)
+        high = low + rng.choice([HOUR, 3 * DAY, 200 * DAY, 400 * DAY])
+        if buckets.length < HOUR:
+            high = min(high, low + 60 * DAY)
+        times = np.sort(np.array([rng.randrange(low, high) for _ in range(60)], dtype=np.int64))
+        begins = buckets.of(times)
+        context = f"{window} {zone} {low} {high}"
+        assert bool((begins <= times).all()), context
+        assert bool((buckets.end(begins) > times).all()), context
+        assert bool((buckets.of(begins) == begins).all()), context
+        assert bool((np.diff(begins) >= 0).all()), context
+        grid = buckets.grid(int(begins[0]), int(begins[-1]), Tracker())
+        numbers = grid.number(begins)
+        assert bool((grid.begin(numbers) == begins).all()), context
+        every = grid.begin(np.arange(numbers[-1] + 1))
+        assert buckets.end(every[:-1]).tolist() == every[1:].tolist(), context
+        pieces = buckets.pieces(TimeRange(low, high), 1000)
+        assert pieces is not None
+        assert pieces[0][0].start == low
+        assert pieces[-1][0].end == high
+        assert all(a[0].end == b[0].start for a, b in pairwise(pieces)), context
+        for part, plain, begin in pieces:
+            inside = (times >= part.start) & (times < part.end)
+            found = bucket_of(times[inside], plain) if plain is not None else np.full(int(inside.sum()), begin)
+            assert found.tolist() == begins[inside].tolist(), f"{context} {part}"
 
 
-def test_strings_and_booleans_have_a_previous() -> None:
-    words = table(FieldType.STRING, ["a", None, "c", "d", "e", "f"])
-    assert run(FillMode.PREVIOUS, words)[0] == [(0, "a"), (10, "a"), (20, "a"), (30, "c"), (40, "c"), (50, "d")]
-    flags = table(FieldType.BOOLEAN, [True, False, True, True, False, True])
-    assert run(FillMode.PREVIOUS, flags)[1] == [(20, False), (30, False), (40, True)]
+def test_a_day_begins_at_midnight_of_the_zone() -> None:
+    rng = random.Random(SEED)
+    zone = ZoneInfo("America/New_York")
+    buckets = Buckets(Window(DAY), "America/New_York")
+    for _ in range(200):
+        time = ns("1990-01-01") + rng.randrange(15_000 * 24) * HOUR
+        local = datetime.fromtimestamp(time // 1_000_000_000, zone)
+        midnight = local.replace(hour=0, minute=0, second=0, fold=0)
+        assert buckets.begin(time) == int(midnight.timestamp()) * 1_000_000_000, local
 
 
-def test_a_count_is_zero_under_null_only() -> None:
-    counts = table(FieldType.INTEGER, [1, 2, 3, 4, 7, 9])
-    assert run(FillMode.NULL, counts, counts=True)[1][1] == (30, 0)
-    assert run(FillMode.VALUE, counts, 5, counts=True)[1][1] == (30, 5)
-    assert run(FillMode.PREVIOUS, counts, counts=True)[1][1] == (30, 7)
-
-
-def test_a_range_that_is_half_open() -> None:
-    assert [t for t, _ in run(FillMode.NULL, range=TimeRange(-15, EVER.end))[1]] == list(range(-20, 41, 10))
-    assert [t for t, _ in run(FillMode.NULL, range=TimeRange(EVER.start, 61))[1]] == [20, 30, 40, 50, 60]
-
-
-def test_too_many_buckets_are_refused_before_they_are_made() -> None:
-    wide = Table("m", [], np.array([0, 2]), np.array([0, 10**18]), [column_of(FieldType.FLOAT, [1.0, 2.0])])
-    with pytest.raises(errors.LimitExceeded, match=r"max-select-buckets limit exceeded: \(10000000000000000\d/1000\)"):
-        run(FillMode.NULL, wide, tracker=Tracker(Limits(buckets=1000)))
-
-
-def test_nothing_gives_nothing() -> None:
-    empty = Table("m", [], np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), [column_of(FieldType.FLOAT, [])])
-    assert run(FillMode.NULL, empty, range=TimeRange(0, 100)) == []
+def test_too_many_buckets_are_not_made() -> None:
+    tracker = Tracker(Limits(buckets=1000))
+    with pytest.raises(errors.LimitExceeded, match="max-select-buckets"):
+        Buckets(Window(HOUR), "Europe/Berlin").grid(0, ns("2020-01-01"), tracker)
+    assert Buckets(CalendarWindow(1)).pieces(TimeRange(0, ns("2020-01-01")), 64) is None
