@@ -126,6 +126,10 @@ def _parse_text(text: str) -> str:
     return text
 
 
+def _parse_any(text: str) -> str:
+    return text
+
+
 def _parse_levels(text: str) -> str:
     parse_levels(text)
     return text
@@ -151,10 +155,23 @@ def _choice(*words: str) -> Callable[[str], str]:
 
 
 def _setting(
-    default: str, parse: Callable[[str], Any], help: str, *, environment: tuple[str, ...] = (), section: str = ""
+    default: str,
+    parse: Callable[[str], Any],
+    help: str,
+    *,
+    environment: tuple[str, ...] = (),
+    section: str = "",
+    secret: bool = False,
 ) -> Any:
-    metadata = {"default": default, "parse": parse, "help": help, "environment": environment, "section": section}
-    return field(default_factory=lambda: parse(default), metadata=metadata)
+    metadata = {
+        "default": default,
+        "parse": parse,
+        "help": help,
+        "environment": environment,
+        "section": section,
+        "secret": secret,
+    }
+    return field(default_factory=lambda: parse(default), metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,12 +226,36 @@ class Settings:
     auto_create_databases: bool = _setting(
         "false", _parse_flag, "/write makes a database that does not exist, instead of answering 404"
     )
+    tls_certificate: str = _setting("", _parse_any, "serve HTTPS with the certificate (chain) in this PEM file")
+    tls_key: str = _setting("", _parse_any, "PEM file with the certificate's key; empty = in the same file")
+
+    auth: bool = _setting(
+        "false", _parse_flag, "ask who comes, and allow what they may; off = whoever comes may do all", section="Access"
+    )
+    admin_user: str = _setting("", _parse_any, "make this administrator if there is none", secret=True)
+    admin_password: str = _setting("", _parse_any, "the password of the administrator that is made", secret=True)
+    shared_secret: str = _setting("", _parse_any, "take JSON Web Tokens that are signed with this secret", secret=True)
+    open_metrics: bool = _setting("false", _parse_flag, "with auth: /metrics and /debug/vars ask nobody who they are")
+
     query_threads: int = _setting("4", _parse_count, "queries that run at the same time", section="Queries")
     query_timeout: float = _setting("60s", parse_duration, "a query is ended after this time (0 = never)")
     max_select_point: int = _setting("0", _parse_count, "rows that a query may answer with (0 = no limit)")
     max_select_series: int = _setting("0", _parse_count, "series that a query may answer with (0 = no limit)")
     max_select_buckets: int = _setting(
         "5000000", _parse_count, "cells, groups times time buckets, that a query may make (0 = no limit)"
+    )
+
+    max_concurrent_queries: int = _setting(
+        "0", _parse_count, "requests of /query that may run or wait at the same time (0 = no limit)"
+    )
+    max_row_limit: int = _setting(
+        "0", _parse_count, "rows of an InfluxQL answer that is not chunked; what is more is left out (0 = no limit)"
+    )
+    query_cache_size: int = _setting(
+        "32MB", parse_size, "memory for finished time buckets of queries that are asked again (0 = none)"
+    )
+    log_queries_after: float = _setting(
+        "0s", parse_duration, "log queries that took this long, with what they read (0 = none)"
     )
 
     access_log: bool = _setting("false", _parse_flag, "log one line for every request", section="Logging")
@@ -241,6 +282,8 @@ class Setting(NamedTuple):
     """True where it is on or off."""
     section: str
     parse: Callable[[str], Any]
+    secret: bool
+    """True where it is no flag, because others may read those; a variable ``…_FILE`` may name a file that holds it."""
 
 
 def settings_table() -> Iterator[Setting]:
@@ -251,7 +294,8 @@ def settings_table() -> Iterator[Setting]:
         m = f.metadata
         section = m["section"] or section
         environment = ("RUSTS_" + f.name.upper(), *m["environment"])
-        yield Setting(name, m["default"], m["help"], environment, m["parse"] is _parse_flag, section, m["parse"])
+        flag = m["parse"] is _parse_flag
+        yield Setting(name, m["default"], m["help"], environment, flag, section, m["parse"], m["secret"])
 
 
 # Keys of influxdb.conf: which setting of ours does that, or why none is needed.
@@ -271,15 +315,21 @@ _INFLUXDB_KEYS: Final[dict[str, str]] = {
     "data.query-log-enabled": "log-level",
     "data.validate-keys": "names are always checked for UTF-8",
     "coordinator.query-timeout": "query-timeout",
-    "coordinator.max-concurrent-queries": "query-threads",
+    "coordinator.max-concurrent-queries": "max-concurrent-queries",
+    "coordinator.log-queries-after": "log-queries-after",
     "coordinator.max-select-point": "max-select-point",
     "coordinator.max-select-series": "max-select-series",
     "coordinator.max-select-buckets": "max-select-buckets",
-    "http.max-row-limit": "max-select-point",
+    "http.max-row-limit": "max-row-limit",
     "http.enabled": "HTTP is always served",
     "http.bind-address": "bind",
     "http.max-body-size": "max-body-size",
     "http.log-enabled": "access-log",
+    "http.auth-enabled": "auth",
+    "http.shared-secret": "shared-secret",
+    "http.https-certificate": "tls-certificate",
+    "http.https-private-key": "tls-key",
+    "http.https-enabled": "tls-certificate",
     "http.write-tracing": "log-level",
     "logging.format": "log-format",
     "logging.level": "log-level",
@@ -325,6 +375,14 @@ def _read_file(path: str) -> dict[str, str]:
     return values
 
 
+def _read_secret(path: str) -> str:
+    """What the file holds, without the line end behind it."""
+    try:
+        return Path(path).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadConfig(f"{path}: {getattr(problem, 'strerror', None) or problem}") from problem
+
+
 def load(flags: Mapping[str, str], environment: Mapping[str, str], path: str | None = None) -> Settings:
     """The settings of a server.
 
@@ -342,6 +400,8 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str], path: str | N
             found = f"--{setting.name}", flags[setting.name]
         elif variables := [v for v in setting.environment if environment.get(v)]:
             found = variables[0], environment[variables[0]]
+        elif setting.secret and (named := environment.get(variable := setting.environment[0] + "_FILE")):
+            found = variable, _read_secret(named)
         elif setting.name in file_values:
             found = f"{path}: {setting.name}", file_values[setting.name]
         if found is None:
@@ -359,7 +419,9 @@ def misspelt_environment(environment: Mapping[str, str]) -> list[str]:
 
     Others are left alone: an orchestrator may set variables of that prefix for a service called rusts.
     """
-    known = [s.environment[0] for s in settings_table()]
+    settings = list(settings_table())
+    known = [s.environment[0] for s in settings]
+    known += [s.environment[0] + "_FILE" for s in settings if s.secret]
     sentences = []
     for variable in sorted(environment):
         close = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)

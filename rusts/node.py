@@ -22,6 +22,7 @@ from rusts.engine.rejects import RejectLog
 from rusts.engine.resolve import Limits
 from rusts.files import OsFiles
 from rusts.logging import get_logger
+from rusts.model.accounts import Accounts
 from rusts.model.batch import Batch
 from rusts.model.store import Store, WriteOutcome
 from rusts.wal.sync import LogMode
@@ -42,8 +43,8 @@ _BODIES_MAX: Final = 256 << 20
 logger = get_logger("rusts.node")
 
 
-class Storage(Store, Protocol):
-    """The Store of one node, with what only a node asks of it."""
+class Storage(Store, Accounts, Protocol):
+    """The Store of one node, the accounts that it keeps, and what only a node asks of it."""
 
     rejected: RejectLog
 
@@ -131,6 +132,8 @@ class Node:
         self.ingest = ThreadPoolExecutor(1, "rusts-ingest")
         self.queries = ThreadPoolExecutor(max(1, settings.query_threads), "rusts-query")
         self.admin = ThreadPoolExecutor(1, "rusts-admin")
+        # One login at a time: each takes 16 MiB, and a tenth of a core would do for ten users a second.
+        self.logins = ThreadPoolExecutor(1, "rusts-logins")
         self._stopping = threading.Event()
         self._workers: list[threading.Thread] = []
         self._failed: dict[str, str] = {}
@@ -167,7 +170,7 @@ class Node:
 
     def close(self) -> None:
         """Let the pools finish, stop the workers, flush and close the storage."""
-        for pool in (self.ingest, self.queries, self.admin):
+        for pool in (self.ingest, self.queries, self.admin, self.logins):
             pool.shutdown(wait=True)
         self._stopping.set()
         for worker in self._workers:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
@@ -15,22 +17,36 @@ from rusts.api.errors import Answer, json_answer
 from rusts.api.ingest import Ingest
 from rusts.api.middleware import INFLUXDB_VERSION
 from rusts.api.writes import query_parameters
-from rusts.model.time import format_rfc3339
+from rusts.config import Settings
+from rusts.influxql.running import RunningQueries
+from rusts.model.time import format_duration, format_rfc3339
 from rusts.node import Node
 
-__all__ = ["Admin"]
+__all__ = ["Admin", "open_to_all"]
 
 _T = TypeVar("_T")
 _METRICS_TYPE: Final = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 
 
+def open_to_all(settings: Settings) -> str:
+    """What to warn of where others than this machine's may come, and nobody asks who they are; else empty."""
+    host = settings.bind.host
+    with contextlib.suppress(ValueError):
+        if settings.auth or ipaddress.ip_address(host).is_loopback:
+            return ""
+    if settings.auth or host == "localhost":
+        return ""
+    return f"listening on {settings.bind} without auth: whoever can reach it may read, write and drop everything"
+
+
 class Admin:
     """The handlers; each takes a request and gives its answer."""
 
-    def __init__(self, node: Node, ingest: Ingest) -> None:
+    def __init__(self, node: Node, ingest: Ingest, running: RunningQueries) -> None:
         self._node = node
         self._ingest = ingest
+        self._running = running
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         """`work` may wait for a disk or a lock, so it does not run on the event loop."""
@@ -62,6 +78,8 @@ class Admin:
             "checks": [{"name": c.name, "status": "pass" if c.ok else "fail", "message": c.message} for c in checks],
             "version": __version__,
         }
+        if warning := open_to_all(self._node.settings):
+            body["warnings"] = [warning]
         return json_answer(503 if failed else 200, body)
 
     async def ready(self, request: Request) -> Answer:
@@ -72,7 +90,7 @@ class Admin:
             "ready": ready,
             "status": "ready" if ready else "starting",
             "started": format_rfc3339(self._node.started_ns),
-            "up": _go_duration(figures.uptime_seconds(self._node)),
+            "up": format_duration(int(figures.uptime_seconds(self._node)) * 1_000_000_000),
         }
         if left := store.replay_bytes_left():
             body["replaying"] = {"bytes_left": left}
@@ -116,22 +134,24 @@ class Admin:
     async def cardinality(self, request: Request) -> Answer:
         """The measurements and tags with the most series: of ``db``, or of every database."""
         parameters = query_parameters(request.scope["query_string"])
-        top = parameters.get("top", "10")
-        if not top.isascii() or not top.isdigit():
-            raise errors.InvalidRequest("top: want a whole number", "top")
+        top = _top(parameters)
         store = self._node.store
         names = [parameters["db"]] if "db" in parameters else store.databases()
-        found = await self._on_thread(lambda: [store.cardinality(name, int(top)) for name in names])
+        found = await self._on_thread(lambda: [store.cardinality(name, top) for name in names])
         return json_answer(200, {"databases": found}, pretty=_pretty(request))
+
+    async def queries(self, request: Request) -> Answer:
+        """The queries that run, and of the last 1,000 the ``top`` ones by time and by bytes decoded."""
+        top = _top(query_parameters(request.scope["query_string"]))
+        return json_answer(200, self._running.describe(top), pretty=_pretty(request))
+
+
+def _top(parameters: Mapping[str, str]) -> int:
+    top = parameters.get("top", "10")
+    if not top.isascii() or not top.isdigit():
+        raise errors.InvalidRequest("top: want a whole number", "top")
+    return int(top[:9])
 
 
 def _pretty(request: Request) -> bool:
     return query_parameters(request.scope["query_string"]).get("pretty") == "true"
-
-
-def _go_duration(seconds: float) -> str:
-    """A duration as Go prints it, without fractions: ``1h2m3s``."""
-    whole = int(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    text = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
-    return f"{text}{whole % 60}s"

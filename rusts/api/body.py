@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
+import orjson
+from starlette.requests import Request
 from starlette.types import Receive
 
 from rusts import errors
 from rusts.api.errors import BadBody, BodyTooLarge
 
-__all__ = ["BodyBudget", "ClientGone", "inflate", "inflate_small", "read_rest"]
+__all__ = ["BodyBudget", "ClientGone", "inflate", "inflate_small", "read_json", "read_rest"]
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _PIECE: Final = 1 << 20
+_SMALL_JSON: Final = 1 << 20
 
 
 class ClientGone(Exception):
@@ -69,6 +72,18 @@ async def read_rest(first: bytes, receive: Receive, limit: int, budget: BodyBudg
         budget.give(size)
         raise
     return pieces
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The object that a small body holds as JSON. Raises InvalidRequest, BodyTooLarge, ClientGone."""
+    body = b"".join(await read_rest(b"", request.receive, _SMALL_JSON, BodyBudget(_SMALL_JSON)))
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as problem:
+        raise errors.InvalidRequest(f"the body is not JSON: {problem}") from None
+    if not isinstance(value, dict):
+        raise errors.InvalidRequest("the body is not a JSON object")
+    return value
 
 
 def inflate(pieces: Sequence[bytes], limit: int) -> Iterator[bytes]:

@@ -15,8 +15,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rusts.api.cells import Style, cells_of, quoted, steps, together
 from rusts.kernels import numtext
-from rusts.model.batch import Column, string_buffers
+from rusts.model.batch import Column
 from rusts.model.series import TagColumn
 from rusts.model.types import FieldType
 from rusts.query import Result, Table
@@ -28,12 +29,6 @@ CSV_TYPE: Final = "text/csv"
 ARROW_TYPE: Final = "application/vnd.apache.arrow.stream"
 """The media types of the encoders."""
 
-_CELLS: Final = 100_000
-"""How many cells are written at a time: about a megabyte of numbers."""
-_TEXT: Final = 4 << 20
-"""How many bytes of strings are written at a time."""
-_PIECE: Final = 256 << 10
-"""Pieces below this size are put together."""
 _ARROW_ROWS: Final = 1 << 16
 _ARROW_END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _ARROW_TYPES: Final = {
@@ -51,32 +46,22 @@ def encode_json(result: Result, *, rows: bool = False, pretty: bool = False) -> 
     With `rows` it is ``{"rows":[{"time",tags and columns}],"stats":{}}``. With `pretty` it is indented by 4 spaces,
     as InfluxDB 1.x does it.
     """
-    return _together(_json_rows(result, _Style(pretty)) if rows else _json_series(result, _Style(pretty)), result)
+    return _closing(_json_rows(result, Style(pretty)) if rows else _json_series(result, Style(pretty)), result)
 
 
 def encode_csv(result: Result) -> Iterator[bytes]:
     """A header line, then a line per row: time, tags, columns. A cell without a value is empty."""
-    return _together(_csv(result), result)
+    return _closing(_csv(result), result)
 
 
 def encode_arrow(result: Result) -> Iterator[bytes]:
     """An Arrow IPC stream with the columns time (timestamp[ns, UTC]), tags (strings), and the answer's columns."""
-    return _together(_arrow(result), result)
+    return _closing(_arrow(result), result)
 
 
-def _together(parts: Iterator[Any], result: Result) -> Iterator[bytes]:
-    """Parts of any size as pieces of a decent one."""
-    gathered: list[Any] = []
-    size = 0
+def _closing(parts: Iterator[Any], result: Result) -> Iterator[bytes]:
     try:
-        for part in parts:
-            gathered.append(part)
-            size += len(part)
-            if size >= _PIECE:
-                yield b"".join(gathered)
-                gathered, size = [], 0
-        if gathered:
-            yield b"".join(gathered)
+        yield from together(parts)
     finally:
         result.close()
 
@@ -84,37 +69,12 @@ def _together(parts: Iterator[Any], result: Result) -> Iterator[bytes]:
 # -- JSON
 
 
-class _Style:
-    """Line ends and colons, of compact or of indented JSON."""
-
-    def __init__(self, pretty: bool) -> None:
-        self.colon = b": " if pretty else b":"
-        self._lines = tuple(b"\n" + b"    " * level if pretty else b"" for level in range(7))
-
-    def line(self, level: int) -> bytes:
-        """What begins a line indented by `level`."""
-        return self._lines[level]
-
-    def object(self, members: Sequence[tuple[bytes, bytes]], level: int) -> bytes:
-        """An object that stands at `level`, of names and values in JSON."""
-        if not members:
-            return b"{}"
-        inner = self._lines[level + 1]
-        body = b",".join(inner + name + self.colon + value for name, value in members)
-        return b"{" + body + self._lines[level] + b"}"
-
-    def array(self, values: Sequence[bytes], level: int) -> bytes:
-        """An array that stands at `level`, of values in JSON; it is not empty."""
-        inner = self._lines[level + 1]
-        return b"[" + b",".join(inner + value for value in values) + self._lines[level] + b"]"
-
-
-def _json_series(result: Result, style: _Style) -> Iterator[Any]:
+def _json_series(result: Result, style: Style) -> Iterator[Any]:
     line, colon = style.line, style.colon
-    names = [_quoted(name) for name in ("time", *result.columns)]
+    names = [quoted(name) for name in ("time", *result.columns)]
     columns = b'"columns"' + colon + style.array(names, 3)
     behind_tags = b"," + line(3) + columns + b"," + line(3) + b'"values"' + colon + b"["
-    keys = [_quoted(key) for key in result.group_by]
+    keys = [quoted(key) for key in result.group_by]
     begin = line(2) + b"{" + line(3) + b'"measurement"' + colon
     end = line(3) + b"]" + line(2) + b"}"
     # Every row begins with a comma; the first one of a series goes without it.
@@ -123,11 +83,11 @@ def _json_series(result: Result, style: _Style) -> Iterator[Any]:
     is_open = False
     yield b"{" + line(1) + b'"series"' + colon + b"["
     for table in result:
-        measurement = _quoted(table.measurement)
+        measurement = quoted(table.measurement)
         cells = _cells([table.columns], table)
         starts = table.starts.tolist()
         group = 0
-        for lo, hi in _steps(cells, len(table)):
+        for lo, hi in steps(cells, len(table)):
             text, ends = numtext.rows(cells, before, behind, False, lo, hi)
             view = memoryview(text)  # type: ignore[arg-type]
             at = 0
@@ -136,7 +96,7 @@ def _json_series(result: Result, style: _Style) -> Iterator[Any]:
                     if at < (begins := int(ends[starts[group] - lo - 1]) if starts[group] > lo else 0):
                         yield view[at:begins]
                     tags = [
-                        (key, _quoted(tag.values[tag.codes[group]])) for key, tag in zip(keys, table.tags, strict=True)
+                        (key, quoted(tag.values[tag.codes[group]])) for key, tag in zip(keys, table.tags, strict=True)
                     ]
                     head = measurement + b"," + line(3) + b'"tags"' + colon + style.object(tags, 3) + behind_tags
                     yield (end + b"," if is_open else b"") + begin + head
@@ -150,23 +110,23 @@ def _json_series(result: Result, style: _Style) -> Iterator[Any]:
     yield (end + line(1) if is_open else b"") + b"]" + _json_tail(result, style)
 
 
-def _json_rows(result: Result, style: _Style) -> Iterator[Any]:
+def _json_rows(result: Result, style: Style) -> Iterator[Any]:
     line, colon = style.line, style.colon
-    names = [_quoted(name) + colon for name in _flat_names(result)]
+    names = [quoted(name) + colon for name in _flat_names(result)]
     before = [b"," + line(2) + b"{" + line(3) + names[0], *(b"," + line(3) + name for name in names[1:])]
     behind = line(2) + b"}"
     some = False
     yield b"{" + line(1) + b'"rows"' + colon + b"["
     for table in result:
         cells = _cells([_tag_columns(table), table.columns], table)
-        for lo, hi in _steps(cells, len(table)):
+        for lo, hi in steps(cells, len(table)):
             text, _ = numtext.rows(cells, before, behind, False, lo, hi)
             yield memoryview(text)[0 if some else 1 :]  # type: ignore[arg-type]
             some = True
     yield (line(1) if some else b"") + b"]" + _json_tail(result, style)
 
 
-def _json_tail(result: Result, style: _Style) -> bytes:
+def _json_tail(result: Result, style: Style) -> bytes:
     """Messages, if there are any, and statistics."""
     stats, line, colon = result.stats, style.line, style.colon
     figures = {
@@ -183,14 +143,10 @@ def _json_tail(result: Result, style: _Style) -> bytes:
     }
     tail = b""
     if result.warnings:
-        texts = [style.object([(b'"level"', b'"warning"'), (b'"text"', _quoted(text))], 2) for text in result.warnings]
+        texts = [style.object([(b'"level"', b'"warning"'), (b'"text"', quoted(text))], 2) for text in result.warnings]
         tail = b"," + line(1) + b'"messages"' + colon + style.array(texts, 1)
-    members = [(_quoted(name), orjson.dumps(figure)) for name, figure in figures.items()]
+    members = [(quoted(name), orjson.dumps(figure)) for name, figure in figures.items()]
     return tail + b"," + line(1) + b'"stats"' + colon + style.object(members, 1) + line(0) + b"}\n"
-
-
-def _quoted(text: str) -> bytes:
-    return numtext.json_string(text.encode())
 
 
 # -- CSV
@@ -202,7 +158,7 @@ def _csv(result: Result) -> Iterator[Any]:
     before = [b"", *[b","] * (len(names) - 1)]
     for table in result:
         cells = _cells([_tag_columns(table), table.columns], table)
-        for lo, hi in _steps(cells, len(table)):
+        for lo, hi in steps(cells, len(table)):
             text, _ = numtext.rows(cells, before, b"\n", True, lo, hi)
             yield memoryview(text)  # type: ignore[arg-type]
 
@@ -264,19 +220,4 @@ def _tag_columns(table: Table) -> list[Column]:
 
 def _cells(parts: Sequence[Sequence[Column]], table: Table) -> list[numtext.Cells]:
     """The times and the columns of `parts` as the kernel takes them."""
-    cells: list[numtext.Cells] = [(numtext.INTEGER, table.times, None, None)]
-    for column in (column for part in parts for column in part):
-        if column.type is FieldType.STRING:
-            offsets, data = string_buffers(column.values)
-            cells.append((numtext.STRING, data, column.validity, offsets))
-        else:
-            cells.append((int(column.type), column.values, column.validity, None))
-    return cells
-
-
-def _steps(cells: Sequence[numtext.Cells], rows: int) -> Iterator[tuple[int, int]]:
-    """Cut `rows` into ranges whose text is about a megabyte, or a few where strings are long."""
-    text = sum(int(offsets[-1] - offsets[0]) for kind, _, _, offsets in cells if kind == numtext.STRING)
-    step = max(1, min(_CELLS // len(cells), rows * _TEXT // max(1, text)))
-    for start in range(0, rows, step):
-        yield start, min(rows, start + step)
+    return [(numtext.INTEGER, table.times, None, None), *cells_of(column for part in parts for column in part)]

@@ -38,6 +38,7 @@ _JSON: Final[Header] = (b"content-type", b"application/json")
 _V2_JSON: Final[Header] = (b"content-type", b"application/json; charset=utf-8")
 _TEXT: Final[Header] = (b"content-type", b"text/plain; charset=utf-8")
 _CSV: Final[Header] = (b"content-type", b"text/csv")
+_BASIC: Final[Header] = (b"www-authenticate", b'Basic realm="InfluxDB"')
 _ERROR_HEADER_LENGTH: Final = 1024
 
 _V2_CODES: Final[dict[int, str]] = {
@@ -108,9 +109,9 @@ def v1_error(
 ) -> Answer:
     """``{"error": text}`` as InfluxDB 1.x; `lines` says which lines of a body were not taken, and why.
 
-    A client that asks for CSV gets two lines of it.
+    A client that asks for CSV gets two lines of it. A 401 says how to log in instead of repeating its text.
     """
-    headers = (*headers, (b"x-influxdb-error", _header_text(text)))
+    headers = (*headers, _BASIC if status == 401 else (b"x-influxdb-error", _header_text(text)))
     if accept in (b"text/csv", b"application/csv"):
         quoted = '"' + text.replace('"', '""') + '"' if any(c in text for c in '",\n') else text
         return Answer(status, f"error\n{quoted}\n".encode(), (_CSV, *headers))
@@ -136,6 +137,11 @@ def v1_exception(problem: BaseException, *, writing: bool, accept: bytes = b"", 
             status = 404
         case errors.PolicyNotFound():
             status = 500 if writing else 400
+        case errors.NotAuthenticated():
+            # Never 429: Telegraf's v1 output drops its points on it all the same, and nobody else expects it.
+            status = 401
+        case errors.Forbidden():
+            status = 403
         case BodyTooLarge():
             status, text = 413, "Request Entity Too Large"
         case errors.Corruption():
@@ -148,10 +154,18 @@ def v1_exception(problem: BaseException, *, writing: bool, accept: bytes = b"", 
 
 
 def v2_error(
-    status: int, text: str, *, lines: Sequence[Mapping[str, Any]] = (), headers: tuple[Header, ...] = ()
+    status: int,
+    text: str,
+    *,
+    code: str | None = None,
+    lines: Sequence[Mapping[str, Any]] = (),
+    headers: tuple[Header, ...] = (),
 ) -> Answer:
-    """``{"code", "message"}`` as InfluxDB 2.x, with `lines` beside where some were not taken."""
-    code = _V2_CODES[status]
+    """``{"code", "message"}`` as InfluxDB 2.x, with `lines` beside where some were not taken.
+
+    `code` is the status' own unless it is given (2.x has several for 422).
+    """
+    code = code or _V2_CODES[status]
     value: dict[str, Any] = {"code": code, "message": text}
     if lines:
         value["lines"] = list(lines)
@@ -165,6 +179,12 @@ def v2_exception(problem: BaseException) -> Answer | None:
             return v2_error(503, str(problem), headers=_retry_after(seconds))
         case errors.DatabaseNotFound() | errors.PolicyNotFound():
             return v2_error(404, str(problem))
+        case errors.TooManyFailures(seconds=seconds):
+            return v2_error(429, "too many failed logins", headers=_retry_after(seconds))
+        case errors.NotAuthenticated():
+            return v2_error(401, "unauthorized access")
+        case errors.Forbidden():
+            return v2_error(403, str(problem))
         case BodyTooLarge():
             return v2_error(413, "unable to read data: points batch is too large")
         case errors.Corruption():
@@ -188,6 +208,15 @@ def v3_exception(problem: BaseException) -> Answer | None:
             return v3_error(503, str(problem), headers=_retry_after(seconds))
         case errors.DatabaseNotFound() | errors.PolicyNotFound():
             return json_answer(404, {"error": str(problem)})
+        case errors.TooManyFailures(seconds=seconds):
+            return json_answer(429, {"error": "too many failed logins"}, headers=_retry_after(seconds))
+        case errors.NotAuthenticated(malformed=True):
+            text = "Authorization header was malformed, want Basic, Token or Bearer and what belongs to it"
+            return json_answer(400, {"error": text})
+        case errors.NotAuthenticated():
+            return json_answer(401, {"error": "the request was not authenticated"})
+        case errors.Forbidden():
+            return json_answer(403, {"error": str(problem)})
         case BodyTooLarge(limit=limit):
             return v3_error(413, f"max request size ({limit} bytes) exceeded")
         case errors.Corruption():

@@ -6,6 +6,9 @@ request whose bytes begin with a kept head, and whose whole body came with it, m
 Everything else goes through uvicorn as ever. (One-line writes over 16 connections, log and memtable included: 30 us of
 the server's CPU a request through ASGI, 13 us here.)
 
+Where senders must be known, a head is kept only once its sender has been, under a keyed hash of it (half a microsecond,
+saved where a connection repeats its last head), and only until an account changes or the credential ends.
+
 Works inside uvicorn's protocol class, on these of its attributes: `parser`, `cycle`, `pipeline`, `flow`, `transport`,
 `server_state`, and the keep-alive timer.
 """
@@ -13,6 +16,8 @@ Works inside uvicorn's protocol class, on these of its attributes: `parser`, `cy
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -22,10 +27,12 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rusts.api.errors import Answer, Header
+from rusts.api.guard import Guard
 from rusts.api.ingest import SMALL_BODY, Ingest, Target
 from rusts.api.middleware import COMMON, Incoming, next_request_id
 from rusts.api.reports import Report
 from rusts.api.writes import WriteRequest, WriteRoute
+from rusts.clock import Clock
 
 __all__ = ["FastWriteProtocol", "FastWrites"]
 
@@ -60,17 +67,44 @@ class _Known(NamedTuple):
     length: int
     """Bytes of head and body."""
     headers: list[Header]
+    version: int
+    """The accounts when its sender was found to be allowed this."""
+    expires_ns: int
+    """When the sender's credential ends, ns since the epoch; 0 = never."""
 
 
 class FastWrites:
     """The heads that are kept, for all connections of an application."""
 
-    def __init__(self, routes: Mapping[bytes, WriteRoute], ingest: Ingest) -> None:
+    def __init__(self, routes: Mapping[bytes, WriteRoute], ingest: Ingest, guard: Guard | None, clock: Clock) -> None:
+        """`guard` None: whoever comes may write."""
         self._routes = routes
+        self._guard = guard
+        self._clock = clock
+        self._secret = os.urandom(32)
+        self._heads: dict[bytes, _Known] = {}
         self.ingest = ingest
-        self.heads: dict[bytes, _Known] = {}
         self._date: list[Header] | None = None
         self._done = b""
+
+    def find(self, head: bytes) -> _Known | None:
+        """What `head` means, if it is kept."""
+        known = self._heads.get(self._key(head))
+        return known if known is None or self.holds(known) else None
+
+    def holds(self, known: _Known) -> bool:
+        """Whether the sender may still write."""
+        guard = self._guard
+        return guard is None or (
+            known.version == guard.authenticator.version
+            and (known.expires_ns == 0 or known.expires_ns > self._clock.now_ns())
+        )
+
+    def _key(self, head: bytes) -> bytes:
+        """Heads hold credentials, so they are not kept as they are where these count."""
+        if self._guard is None:
+            return head
+        return hashlib.blake2b(head, digest_size=32, key=self._secret).digest()
 
     def keep(self, head: bytes, url: bytes, headers: list[Header]) -> None:
         """Keep the head of a POST if it is a plain write; `headers` as parsed, names in lower case."""
@@ -84,10 +118,19 @@ class FastWrites:
         size = int(lengths[0])
         if request.target is None or request.target.atomic or size > min(SMALL_BODY, route.max_body):
             return
-        if len(self.heads) >= _KEPT:
-            self.heads.clear()
-        known = _Known(route, request, request.target, len(head), len(head) + size, headers)
-        self.heads[head] = known
+        version = expires_ns = 0
+        if self._guard is not None:
+            version = self._guard.authenticator.version
+            writer = route.known_writer(headers, parsed.query or b"", request.target.database)
+            if writer is None:
+                return
+            expires_ns = writer.expires_ns
+            headers = [header for header in headers if header[0] != b"authorization"]
+        if len(self._heads) >= _KEPT:
+            self._heads.clear()
+        self._heads[self._key(head)] = _Known(
+            route, request, request.target, len(head), len(head) + size, headers, version, expires_ns
+        )
 
     def done_head(self, date: list[Header]) -> bytes:
         """The bytes of a 204 up to its request ids; `date` is a new list each second."""
@@ -122,6 +165,8 @@ class FastWriteProtocol(HttpToolsProtocol):
         self._fast: FastWrites = self.app.fast
         self._fast.ingest.start(self.loop)
         self._writing: _Known | None = None
+        self._last_known: _Known | None = None
+        self._last_head = b""
         self._running: RequestResponseCycle | None = None
         self._in_message = False
         self._learning: bytes | None = None
@@ -135,20 +180,30 @@ class FastWriteProtocol(HttpToolsProtocol):
             self._hold(data)
             return
         if not self._in_message and (self.cycle is None or self.cycle.response_complete):
-            end = data.find(_END)
-            if 0 < end < _LONGEST:
-                head = data[: end + 4]
-                known = self._fast.heads.get(head)
-                if known is None:
-                    self._learning = head
-                elif len(data) == known.length:
-                    self._writing = known
-                    if self.timeout_keep_alive_task is None:
-                        self._arm()
-                    self._fast.ingest.small(known.target, data[known.begin :], self)
-                    return
+            known = self._last_known
+            if known is None or not data.startswith(self._last_head) or not self._fast.holds(known):
+                known = self._look_up(data)
+            if known is not None and len(data) == known.length:
+                self._writing = known
+                if self.timeout_keep_alive_task is None:
+                    self._arm()
+                self._fast.ingest.small(known.target, data[known.begin :], self)
+                return
         super().data_received(data)
         self._learning = None
+
+    def _look_up(self, data: bytes) -> _Known | None:
+        """What the head that `data` begins with means, if it is kept; else it is a candidate."""
+        end = data.find(_END)
+        if not 0 < end < _LONGEST:
+            return None
+        head = data[: end + 4]
+        known = self._fast.find(head)
+        if known is None:
+            self._learning = head
+        else:
+            self._last_known, self._last_head = known, head
+        return known
 
     def _hold(self, data: bytes) -> None:
         """A client that does not wait for its answers: they come in order all the same."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rusts import __version__
 from rusts.engine.memory import anonymous_memory
+from rusts.influxql.context import Figure
+from rusts.influxql.running import RunningQueries
 from rusts.metrics import Sample
-from rusts.model.time import format_rfc3339
+from rusts.model.time import format_duration, format_rfc3339
 from rusts.node import Node
 
-__all__ = ["debug_vars", "samples", "server_stats", "uptime_seconds"]
+__all__ = ["ServerFigures", "debug_vars", "samples", "server_stats", "uptime_seconds"]
 
 _NO_LABELS: tuple[str, ...] = ()
 
@@ -136,3 +140,69 @@ def debug_vars(node: Node) -> dict[str, Any]:
         **runtime,
         **databases,
     }
+
+
+class ServerFigures:
+    """What SHOW STATS and SHOW DIAGNOSTICS tell. Asking the storage takes its locks, so it blocks."""
+
+    def __init__(self, node: Node, running: RunningQueries) -> None:
+        self._node = node
+        self._running = running
+
+    def statistics(self) -> Iterator[Figure]:
+        """Memory, queries, what storage has done, each database."""
+        stats = self._node.store.stats()
+        yield Figure("runtime", {"Alloc": anonymous_memory(), "Limit": self._node.memory_bytes})
+        active = len(self._running.active())
+        yield Figure("queryExecutor", {"queriesActive": active, "queriesFinished": self._running.executed})
+        for name, numbers in stats["databases"].items():
+            values = {"numMeasurements": numbers["measurements"], "numSeries": numbers["series"]}
+            yield Figure("database", {**values, "diskBytes": numbers["bytes"]}, {"database": name})
+        yield Figure("storage", _numbers(stats))
+        for part in ("memtable", "disk", "segments", "wal"):
+            yield Figure(part, _numbers(stats[part]))
+
+    def diagnostics(self) -> Iterator[Figure]:
+        """Version, settings that matter, machine, process."""
+        node = self._node
+        settings = node.settings
+        yield Figure("build", {"Version": __version__, "Python": platform.python_version()})
+        yield Figure("config", {"bind-address": str(settings.bind), "auth-enabled": settings.auth})
+        yield Figure(
+            "config-data",
+            {
+                "dir": os.path.abspath(settings.data_dir),
+                "wal-mode": settings.wal_mode,
+                "memory-limit": node.memory_bytes,
+                "max-series-per-database": settings.max_series_per_database,
+                "max-values-per-tag": settings.max_values_per_tag,
+            },
+        )
+        yield Figure(
+            "config-coordinator",
+            {
+                "log-queries-after": format_duration(round(settings.log_queries_after * 1e9)),
+                "max-concurrent-queries": settings.max_concurrent_queries,
+                "max-select-buckets": settings.max_select_buckets,
+                "max-select-point": settings.max_select_point,
+                "max-select-series": settings.max_select_series,
+                "query-timeout": format_duration(round(settings.query_timeout * 1e9)),
+            },
+        )
+        yield Figure("network", {"hostname": socket.gethostname()})
+        yield Figure("runtime", {"machine": platform.machine(), "cpus": os.cpu_count(), "system": sys.platform})
+        now = node.clock.now_ns()
+        yield Figure(
+            "system",
+            {
+                "PID": os.getpid(),
+                "currentTime": format_rfc3339(now),
+                "started": format_rfc3339(node.started_ns),
+                "uptime": format_duration(max(0, now - node.started_ns)),
+            },
+        )
+
+
+def _numbers(stats: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """The plain values among `stats`."""
+    return {name: value for name, value in stats.items() if isinstance(value, int | float | str)}

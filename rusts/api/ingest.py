@@ -26,7 +26,7 @@ from rusts.engine.rejects import Rejected
 from rusts.lineprotocol import parser
 from rusts.logging import get_logger, request_context
 from rusts.model.batch import Batch
-from rusts.model.store import Commit, Reject, WriteOutcome
+from rusts.model.store import Commit, PolicyInfo, Reject, WriteOutcome
 from rusts.node import Storage
 
 __all__ = ["SMALL_BODY", "Ingest", "Target"]
@@ -64,7 +64,7 @@ class Target:
     unit: int = 1
     """Nanoseconds per unit of the body's timestamps; 0 = each by its magnitude."""
     create: bool = False
-    """Make the database if it does not exist."""
+    """Make the database and the policy if they do not exist."""
     atomic: bool = False
     """Store nothing unless every line can be stored."""
     group: tuple[str, str | None, bool] = field(init=False)
@@ -244,7 +244,7 @@ class Ingest:
             if parsed.errors or rejects:
                 reports = [report or None for report in report_bodies(buffer, ends, parsed, rejects)]
                 self._note(database, filter(None, reports))
-        except errors.DatabaseNotFound as problem:
+        except (errors.DatabaseNotFound, errors.PolicyNotFound) as problem:
             if create:
                 self._create_first(group, waiting)
             else:
@@ -266,9 +266,9 @@ class Ingest:
             raise errors.DatabaseNotFound(database)
 
     def _create_first(self, group: tuple[str, str | None, bool], waiting: list[_Pending]) -> None:
-        """Make the database in the ingest thread (its catalog is synced to disk), then write."""
+        """Make what is missing in the ingest thread (its catalog is synced to disk), then write."""
         created = group[0], group[1], False
-        make = partial(self._store.create_database, group[0])
+        make = partial(self._make, group[0], group[1])
         self._in_thread(make, waiting, lambda: self._write_together(created, waiting))
 
     def _in_thread(self, work: Callable[[], None], waiting: list[_Pending], then: Callable[[], None]) -> None:
@@ -393,16 +393,22 @@ class Ingest:
         """Write in the ingest thread, where the database may be made first."""
         try:
             return self._store.write(target.database, target.policy, batches, atomic=target.atomic)
-        except errors.DatabaseNotFound:
+        except (errors.DatabaseNotFound, errors.PolicyNotFound):
             if not target.create:
                 raise
-        self._store.create_database(target.database)
+        self._make(target.database, target.policy)
         return self._store.write(target.database, target.policy, batches, atomic=target.atomic)
+
+    def _make(self, database: str, policy: str | None) -> None:
+        """Make the database and the policy, which keeps points for ever, unless they are there. Blocks."""
+        self._store.create_database(database)
+        if policy is not None and all(known.name != policy for known in self._store.policies(database)):
+            self._store.create_policy(database, PolicyInfo(policy, 0, 0, 1, default=False))
 
     def _require(self, target: Target) -> None:
         """The database of a body without points must exist, or be made, all the same."""
         if target.create:
-            self._store.create_database(target.database)
+            self._make(target.database, target.policy)
         else:
             self._require_database(target.database)
 

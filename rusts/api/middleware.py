@@ -11,13 +11,14 @@ import os
 import time
 from collections.abc import Iterable
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rusts.api.errors import Answer, Header
 from rusts.logging import get_logger, request_context
 
-__all__ = ["COMMON", "INFLUXDB_VERSION", "AccessLog", "Incoming", "next_request_id", "send_answer"]
+__all__ = ["COMMON", "INFLUXDB_VERSION", "AccessLog", "Incoming", "next_request_id", "send_answer", "without_secrets"]
 
 INFLUXDB_VERSION: Final = "1.8.10"
 """The InfluxDB release whose HTTP interface clients may rely on; some switch features by it."""
@@ -39,6 +40,8 @@ _ALLOW: Final[tuple[Header, ...]] = (
     (b"vary", b"Origin"),
 )
 
+_HIDDEN: Final = "[REDACTED]"
+
 
 class _RequestIds:
     """New request ids: UUIDs of version 4 whose last part counts, which is cheaper than 16 random bytes each."""
@@ -59,9 +62,19 @@ next_request_id: Final = _RequestIds().next
 class Incoming:
     """The headers of a request that doors look at. Values are bytes as sent; absent ones are empty."""
 
-    __slots__ = ("accept", "content_encoding", "content_length", "expect", "origin", "request_id")
+    __slots__ = (
+        "accept",
+        "authorization",
+        "content_encoding",
+        "content_length",
+        "cookie",
+        "expect",
+        "origin",
+        "request_id",
+    )
 
     def __init__(self, headers: Iterable[Header]) -> None:
+        self.authorization = self.cookie = b""
         self.accept = self.content_encoding = self.content_length = self.expect = self.origin = b""
         request_id = fallback = b""
         # ASGI gives names in lower case. Written out, because this runs for every write.
@@ -72,6 +85,8 @@ class Incoming:
                 self.content_encoding = value
             elif name == b"accept":
                 self.accept = value
+            elif name == b"authorization":
+                self.authorization = value
             elif name == b"x-request-id":
                 request_id = value
             elif name == b"request-id":
@@ -80,6 +95,8 @@ class Incoming:
                 self.expect = value
             elif name == b"origin":
                 self.origin = value
+            elif name == b"cookie":
+                self.cookie = value
         self.request_id = request_id or fallback or next_request_id()
 
     def response_headers(self) -> list[Header]:
@@ -134,14 +151,21 @@ class AccessLog:
                     client=client[0] if client else "-",
                     method=scope["method"],
                     path=scope["path"],
-                    query=_without_password(scope["query_string"]),
+                    query=without_secrets(scope["query_string"]),
                     status=seen["status"],
                     bytes=seen["sent"],
                     micros=round((time.perf_counter() - began) * 1e6),
                 )
 
 
-def _without_password(query: bytes) -> str:
-    """The query string with the value of ``p``, a password, taken out."""
-    parts = query.decode("latin-1").split("&")
-    return "&".join("p=[hidden]" if part.startswith("p=") else part for part in parts)
+def without_secrets(query: bytes) -> str:
+    """The query string without ``u`` and ``p``, and without what a statement says of a password."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace")
+    return urlencode([(name, _hidden(name, value)) for name, value in pairs], safe="[]*,;:/()")
+
+
+def _hidden(name: str, value: str) -> str:
+    if name in ("u", "p"):
+        return _HIDDEN
+    at = value.lower().find("password")
+    return value if at < 0 else value[: at + len("password")] + " " + _HIDDEN

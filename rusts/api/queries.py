@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import gzip
 import re
 import time
-import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
-from starlette.types import Receive, Send
 
 from rusts import errors, jsonquery, query
-from rusts.api import encode, statements
+from rusts.api import audit, encode
 from rusts.api.body import BodyBudget, inflate, read_rest
 from rusts.api.doors import Reply
-from rusts.api.errors import Answer, BodyTooLarge, Header, json_answer, v1_error
-from rusts.api.middleware import Incoming
+from rusts.api.errors import Answer, BodyTooLarge, v1_error
+from rusts.api.guard import principal_of, require
+from rusts.api.influxql import InfluxQL
+from rusts.api.streaming import Streamed
 from rusts.api.writes import query_parameters
-from rusts.logging import get_logger
-from rusts.metrics import Histogram
+from rusts.influxql.running import RunningQueries
+from rusts.metrics import Family, Histogram
+from rusts.model.accounts import Privilege
 from rusts.node import Node
+from rusts.query.foldcache import FoldCache
 from rusts.query.limits import Limits, Tracker
 
 __all__ = ["Queries"]
@@ -38,21 +37,18 @@ _JSON_OBJECT: Final = re.compile(rb"\s*\{")
 _MAX_TEXT: Final = 1 << 20
 """Bytes of a form, or of statements: they are read on the event loop."""
 
-_GZIPPED: Final[tuple[Header, ...]] = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
-
-_T = TypeVar("_T")
 _Encoder = Callable[[query.Result], Iterator[bytes]]
-
-logger = get_logger("rusts.api.query")
 
 
 class Queries:
     """The door of ``/query``."""
 
-    def __init__(self, node: Node, latency: Histogram) -> None:
+    def __init__(self, node: Node, running: RunningQueries, latency: Family[Histogram]) -> None:
+        """`latency` is a histogram of seconds by API."""
         settings = node.settings
         self._node = node
-        self._latency = latency
+        self._running = running
+        self._latency = latency.labels("json")
         self._max_body = settings.max_body_size
         self._limits = Limits(
             rows=settings.max_select_point,
@@ -61,6 +57,9 @@ class Queries:
             seconds=settings.query_timeout,
         )
         self._budget = BodyBudget(node.body_bytes)
+        self._folds = FoldCache(settings.query_cache_size)
+        self.influxql = InfluxQL(node, running, self._limits, self._folds, latency.labels("influxql"))
+        """What answers where there is a ``q``."""
 
     async def __call__(self, request: Request) -> Answer | Reply:
         """InfluxQL where there is a ``q``, else the JSON query API, else 1.x's 400."""
@@ -77,7 +76,7 @@ class Queries:
         pretty = parameters.get("pretty") == "true"
         text = parameters.get("q") or (_limited(body).decode("utf-8", "replace") if kind == _INFLUXQL else "")
         if text := text.strip():
-            return await self._statements(request, text, parameters.get("async") == "true", pretty)
+            return await self.influxql(request, text, parameters)
         if b'"measurement"' in body:
             return await self._json(request, body, parameters, pretty)
         accept = request.headers.get("accept", "").encode("latin-1")
@@ -89,24 +88,6 @@ class Queries:
         if request.headers.get("content-encoding") == "gzip" and any(pieces):
             pieces = list(inflate(pieces, self._max_body))
         return b"".join(pieces)
-
-    async def _statements(self, request: Request, text: str, at_once: bool, pretty: bool) -> Answer:
-        """Run InfluxQL; with `at_once`, answer before that."""
-        found = statements.parse(text)
-        reading = request.method == "GET"
-        run = lambda: statements.execute(self._node.store, found, reading=reading)  # noqa: E731
-        done = asyncio.get_running_loop().run_in_executor(self._node.admin, run)
-        if at_once:
-            done.add_done_callback(_tell_failure)
-            return Answer(204, headers=((b"content-type", b"application/json"),))
-        results = await done
-        if request.headers.get("accept") in ("text/csv", "application/csv"):
-            answer = Answer(200, statements.as_csv(results), ((b"content-type", encode.CSV_TYPE.encode()),))
-        else:
-            answer = json_answer(200, results, pretty=pretty)
-        if "gzip" not in request.headers.get("accept-encoding", ""):
-            return answer
-        return Answer(200, gzip.compress(answer.body, 6, mtime=0), (*answer.headers, *_GZIPPED))
 
     async def _json(self, request: Request, body: bytes, parameters: dict[str, str], pretty: bool) -> Reply:
         accept = request.headers.get("accept", "")
@@ -120,12 +101,29 @@ class Queries:
         elif "text/csv" in accept or "application/csv" in accept:
             content, encoder = encode.CSV_TYPE, encode.encode_csv
         gzip = "gzip" in request.headers.get("accept-encoding", "")
-        answer = _Streamed(
-            self._node, Tracker(self._limits, self._node.clock, self._node.query_memory), content, encoder, gzip=gzip
+        who = principal_of(request)
+        tracker = Tracker(self._limits, self._node.clock, self._node.query_memory)
+        plan = jsonquery.parse(body)
+        for points in plan.points:
+            require(who, Privilege.READ, points.database)
+        running = self._running.begin(
+            tracker,
+            plan.points[0].database,
+            who.name if who is not None else "",
+            audit.source_of(request.scope),
+            lambda: body.decode("utf-8", "replace"),
         )
+
+        def pieces() -> Iterator[bytes]:
+            return encoder(query.execute(self._node.store, plan, tracker, self._folds))
+
+        def ended(problem: BaseException | None) -> None:
+            self._running.end(running, "ok" if problem is None else str(problem) or type(problem).__name__)
+
+        answer = Streamed(self._node.queries, tracker, pieces, content, gzip=gzip, ended=ended)
         began = time.perf_counter()
         try:
-            await answer.start(body)
+            await answer.start(request.receive)
         finally:
             self._latency.observe(time.perf_counter() - began)
         return answer
@@ -136,16 +134,6 @@ def _limited(body: bytes) -> bytes:
     if len(body) > _MAX_TEXT:
         raise BodyTooLarge(_MAX_TEXT)
     return body
-
-
-def _tell_failure(done: asyncio.Future[dict[str, Any]]) -> None:
-    """Nobody waits for these statements: what went wrong is logged."""
-    if (problem := done.exception()) is not None:
-        logger.error("statements failed that were to be run later", exc_info=problem)
-        return
-    for result in done.result().get("results", ()):
-        if "error" in result:
-            logger.warning("a statement failed that was to be run later", error=result["error"])
 
 
 async def _multipart(request: Request, body: bytes) -> dict[str, str]:
@@ -167,94 +155,3 @@ async def _multipart(request: Request, body: bytes) -> dict[str, str]:
     finally:
         await form.close()
     return values
-
-
-class _Streamed:
-    """A query's answer. The query and the encoding run on a query thread, one piece at a time."""
-
-    def __init__(self, node: Node, tracker: Tracker, content: str, encoder: _Encoder, *, gzip: bool) -> None:
-        self._node = node
-        self._tracker = tracker
-        self._encoder = encoder
-        self._headers: list[Header] = [(b"content-type", content.encode())]
-        self._deflate = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS) if gzip else None
-        if gzip:
-            self._headers += _GZIPPED
-        self._pieces: Iterator[bytes] = iter(())
-        self._first: list[bytes] = []
-        self._ended = False
-
-    async def start(self, body: bytes) -> None:
-        """Run the query until its first pieces are there. Raises what parsing and running it raise."""
-
-        def begin() -> None:
-            plan = jsonquery.parse(body)
-            result = query.execute(self._node.store, plan, self._tracker)
-            self._pieces = self._encoded(result)
-            # Two pieces, so that an answer of one is known to be whole.
-            self._first = [piece for piece in (self._next(), self._next()) if piece]
-
-        await self._on_thread(begin)
-
-    def _encoded(self, result: query.Result) -> Iterator[bytes]:
-        try:
-            yield from self._encoder(result)
-        finally:
-            result.close()
-
-    def _next(self) -> bytes:
-        """The next piece, b"" only at the end. On a query thread."""
-        while not self._ended:
-            try:
-                piece = next(self._pieces, None)
-            except BaseException:
-                self._ended = True
-                raise
-            if piece is None:
-                self._ended = True
-                return self._deflate.flush() if self._deflate else b""
-            if self._deflate:
-                piece = self._deflate.compress(piece)
-            if piece:
-                return piece
-        return b""
-
-    async def _on_thread(self, work: Callable[[], _T]) -> _T:
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._node.queries, lambda: context.run(work))
-
-    async def send(self, incoming: Incoming, receive: Receive, send: Send) -> None:
-        """Send head and pieces; a client that goes away ends the query."""
-        headers = [*incoming.response_headers(), *self._headers]
-        if self._ended:
-            whole = b"".join(self._first)
-            headers.append((b"content-length", b"%d" % len(whole)))
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": whole})
-            return
-        watcher = asyncio.create_task(self._watch(receive))
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            for piece in self._first:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            while piece := await self._on_thread(self._next):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-        except errors.RustsError as problem:
-            # The head is sent: the connection is closed before the answer's end, so that nobody takes it for whole.
-            logger.warning("a query ended after its answer had begun", error=str(problem))
-        finally:
-            watcher.cancel()
-            if not self._ended:
-                self._tracker.cancel()
-                await self._on_thread(self._close)
-
-    def _close(self) -> None:
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
-
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._tracker.cancel()

@@ -16,6 +16,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from rusts import __version__, config, kernels, logging
+from rusts.api.admin import open_to_all
 from rusts.api.app import App, create_app
 from rusts.api.fastwrite import FastWriteProtocol
 from rusts.node import BACKLOG, Node
@@ -68,6 +69,8 @@ async def _run(app: ASGIApp, node: Node, listener: socket.socket) -> None:
             log_level="warning",
             access_log=False,
             proxy_headers=False,
+            ssl_certfile=settings.tls_certificate or None,
+            ssl_keyfile=settings.tls_key or None,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
@@ -79,9 +82,13 @@ async def _run(app: ASGIApp, node: Node, listener: socket.socket) -> None:
     gc.freeze()
     gc.enable()
     host, port = listener.getsockname()[:2]
+    if warning := open_to_all(settings):
+        log.warning(warning)
     log.info(
         "serving",
         bind=str(config.Address(host, port)),
+        tls=bool(settings.tls_certificate),
+        auth=settings.auth,
         data_dir=os.path.abspath(settings.data_dir),
         wal_mode=settings.wal_mode,
         version=__version__,

@@ -42,6 +42,7 @@ class V1Writes:
 
     name = "v1"
     gzip = frozenset((b"gzip", b"x-gzip"))
+    parameters = True
 
     def __init__(self, default_database: str | None, create: bool) -> None:
         """`default_database` takes writes without ``db`` (None: they are refused); `create` makes unknown ones."""
@@ -58,7 +59,8 @@ class V1Writes:
             def refusal(incoming: Incoming) -> Answer:
                 return v1_error(400, text, accept=incoming.accept, pretty=pretty)
 
-            return WriteRequest(None, refusal, pretty=pretty, needs=None if self._create else database)
+            needs = None if self._create else database
+            return WriteRequest(None, refusal, pretty=pretty, needs=needs, database=database)
 
         if database is None:
             return refuse("database is required")

@@ -12,7 +12,7 @@ from rusts.api.reports import LISTED, LineFault, Report
 from rusts.api.writes import WriteRequest, query_parameters
 from rusts.model.time import NANOSECONDS
 
-__all__ = ["V3Writes"]
+__all__ = ["V3Writes", "is_v3_name"]
 
 _PRECISIONS: Final[dict[str, int]] = {
     "auto": 0,
@@ -32,12 +32,17 @@ _BAD_NAME: Final = (
 _HEAD: Final = 20
 
 
+def is_v3_name(name: str) -> bool:
+    """Whether a database may be called so in InfluxDB 3; ``db/policy`` is no such name."""
+    return _NAME.fullmatch(name) is not None and "/" not in name
+
+
 def _fault(fault: LineFault) -> dict[str, Any]:
     return {"error_message": fault.reason, "line_number": fault.line, "original_line": fault.head[:_HEAD]}
 
 
-def _refused(answer: Answer) -> WriteRequest:
-    return WriteRequest(None, lambda _: answer)
+def _refused(answer: Answer, database: str | None = None) -> WriteRequest:
+    return WriteRequest(None, lambda _: answer, database=database)
 
 
 class V3Writes:
@@ -45,6 +50,7 @@ class V3Writes:
 
     name = "v3"
     gzip = frozenset((b"gzip",))
+    parameters = False
 
     def request(self, query: bytes) -> WriteRequest:
         """Read ``db``, ``precision``, ``accept_partial``, ``no_sync`` (allowed, and without effect)."""
@@ -59,10 +65,11 @@ class V3Writes:
         precision = parameters.get("precision", "auto")
         if precision not in _PRECISIONS:
             text = f"serde error: unknown variant `{precision}`, expected one of {', '.join(_PRECISIONS)}"
-            return _refused(v3_error(400, text))
+            return _refused(v3_error(400, text), database.partition("/")[0])
         for name in ("accept_partial", "no_sync"):
             if parameters.get(name, "true") not in _FLAGS:
-                return _refused(v3_error(400, f"serde error: {name}: provided string was not `true` or `false`"))
+                text = f"serde error: {name}: provided string was not `true` or `false`"
+                return _refused(v3_error(400, text), database.partition("/")[0])
         atomic = not _FLAGS[parameters.get("accept_partial", "true")]
         name, _, policy = database.partition("/")
         return WriteRequest(Target(name, policy or None, _PRECISIONS[precision], create=True, atomic=atomic))

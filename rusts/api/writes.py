@@ -7,7 +7,7 @@ the headers of a 204 are ready but for the request's id.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
@@ -17,11 +17,14 @@ from starlette.types import Message, Receive, Scope, Send
 from rusts import errors
 from rusts.api.body import ClientGone, inflate_small, read_rest
 from rusts.api.errors import Answer, BadBody, BodyTooLarge, Header
+from rusts.api.guard import Guard
 from rusts.api.ingest import SMALL_BODY, Ingest, Target
 from rusts.api.middleware import Incoming, send_answer
 from rusts.api.reports import Report
+from rusts.auth.principal import Principal
 from rusts.logging import enabled, get_logger, request_context
 from rusts.metrics import Counter, Family
+from rusts.model.accounts import Privilege
 
 __all__ = ["Dialect", "WriteMetrics", "WriteRequest", "WriteRoute", "query_parameters"]
 
@@ -39,10 +42,11 @@ logger = get_logger(_ROOM)
 class WriteRequest:
     """What the query string of a write asks for: a target, or what refuses it.
 
-    `needs` names a database whose absence is told before anything else that is wrong with the request.
+    `database` is the one that it would write to, if it names one; `needs` names one whose absence is told before
+    anything else that is wrong with the request.
     """
 
-    __slots__ = ("needs", "pretty", "refusal", "target")
+    __slots__ = ("database", "needs", "pretty", "refusal", "target")
 
     def __init__(
         self,
@@ -51,10 +55,12 @@ class WriteRequest:
         *,
         pretty: bool = False,
         needs: str | None = None,
+        database: str | None = None,
     ) -> None:
         self.target = target
         self.refusal = refusal
         self.pretty = pretty
+        self.database = target.database if target is not None else database
         self.needs = target.database if target is not None and not target.create else needs
 
 
@@ -64,6 +70,8 @@ class Dialect(Protocol):
     name: str
     gzip: frozenset[bytes]
     """Values of Content-Encoding that mean gzip."""
+    parameters: bool
+    """``u`` and ``p`` of the query string say who writes."""
 
     def request(self, query: bytes) -> WriteRequest:
         """Read the query string."""
@@ -109,18 +117,29 @@ def query_parameters(query: bytes) -> dict[str, str]:
 class WriteRoute:
     """POST of line protocol, as an ASGI application."""
 
-    def __init__(self, dialect: Dialect, ingest: Ingest, metrics: WriteMetrics, max_body: int) -> None:
+    def __init__(
+        self, dialect: Dialect, ingest: Ingest, metrics: WriteMetrics, max_body: int, guard: Guard | None
+    ) -> None:
+        """`guard` None: whoever comes may write."""
         self._dialect = dialect
+        self._guard = guard
         self._ingest = ingest
         self.metrics = metrics
         self.max_body = max_body
-        self.request = lru_cache(maxsize=1024)(dialect.request)
-        """What a query string asks for; kept, because clients repeat theirs."""
+        self._kept = lru_cache(maxsize=1024)(dialect.request)
+
+    def request(self, query: bytes) -> WriteRequest:
+        """What a query string asks for. It is kept, because clients repeat theirs, unless there is a password in it."""
+        secret = b"&p=" in query or query.startswith(b"p=")
+        return self._dialect.request(query) if secret else self._kept(query)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming = Incoming(scope["headers"])
         request = self.request(scope["query_string"])
         target = request.target
+        if self._guard is not None and (problem := await self._trespass(self._guard, scope, incoming, request)):
+            await send_answer(send, incoming, self.failure(problem, request, incoming))
+            return
         if target is None:
             await send_answer(send, incoming, self._refused(request, incoming))
             return
@@ -166,6 +185,26 @@ class WriteRoute:
         headers.append(_JSON)
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send(_DONE)
+
+    def known_writer(self, headers: Iterable[Header], query: bytes, database: str) -> Principal | None:
+        """Who sends `headers`, if that can be told at once and they may write to the database. There is a guard."""
+        assert self._guard is not None
+        found = self._guard.remembered(Incoming(headers), query, parameters=self._dialect.parameters)
+        return found if found is not None and found.may(Privilege.WRITE, database) else None
+
+    async def _trespass(
+        self, guard: Guard, scope: Scope, incoming: Incoming, request: WriteRequest
+    ) -> errors.RustsError | None:
+        """Why the sender may not write there. To those who may not, a missing database is told as such, as in 1.x."""
+        try:
+            principal = await guard.principal(scope, incoming, parameters=self._dialect.parameters)
+        except errors.RustsError as problem:
+            return problem
+        database = request.database
+        if database is None or principal.may(Privilege.WRITE, database):
+            return None
+        who = "user is required" if principal.first else f'"{principal.name}" user is not authorized'
+        return self._missing(request) or errors.Forbidden(f'{who} to write to database "{database}"')
 
     def _missing(self, request: WriteRequest) -> errors.DatabaseNotFound | None:
         if request.needs is None or self._ingest.has_database(request.needs):

@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from rusts import __version__, config, errors, kernels
-from rusts.cli import check, inspect
+from rusts.cli import check, client, inspect, token
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Tools for rusts' data directories.")
 app.add_typer(inspect.app, name="inspect")
+app.add_typer(token.app, name="token")
 app.command()(check.check)
+app.command()(client.query)
+app.command()(client.write)
 
 
 @app.command("config")

@@ -17,6 +17,7 @@ from typing import Final
 import click
 
 from rusts import __version__, config, errors, kernels, logging
+from rusts.auth.first_admin import ensure_admin
 from rusts.files import OsFiles
 from rusts.node import BACKLOG, Node
 
@@ -65,6 +66,8 @@ def _command() -> click.Command:
         click.Option(["--version"], is_flag=True, help="Print the version, and whether kernels are compiled or pure."),
     ]
     for setting in config.settings_table():
+        if setting.secret:
+            continue
         text = (
             f"{setting.help[0].upper()}{setting.help[1:]}. Default {setting.default}; {', '.join(setting.environment)}."
         )
@@ -82,7 +85,24 @@ def _command() -> click.Command:
     )
 
 
+def _check_certificate(settings: config.Settings) -> None:
+    """Raises BadConfig if HTTPS is wanted and cannot be served."""
+    if not settings.tls_certificate:
+        if settings.tls_key:
+            raise errors.BadConfig("tls-key is of no use without tls-certificate")
+        return
+    # Only here: who serves plain HTTP need not load it.
+    ssl = importlib.import_module("ssl")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key or None)
+    except OSError as problem:
+        # What ssl raises is an OSError too, with a text of its own.
+        reason = problem.strerror if isinstance(problem, FileNotFoundError | PermissionError) else str(problem)
+        raise errors.BadConfig(f"tls-certificate {settings.tls_certificate}: {reason}") from problem
+
+
 def _serve(settings: config.Settings) -> int:
+    _check_certificate(settings)
     listener, problem = _bind(settings.bind)
     if listener is None:
         # A server on the same directory is the likelier reason, and the one that can be named.
@@ -102,6 +122,8 @@ def _serve(settings: config.Settings) -> int:
         log.warning("compiled kernels are older than their sources: build them again", kernels=" ".join(old))
     node.start()
     try:
+        if settings.auth and ensure_admin(node.store, settings.admin_user, settings.admin_password):
+            log.info("the first administrator was made", name=settings.admin_user)
         # Imported only now: a tenth of a second in which the log is being replayed already.
         serve = importlib.import_module("rusts.api.serve").serve
         serve(node, listener)

@@ -94,7 +94,7 @@ def count(server: Server, measurement: str, database: str = "default") -> int:
         ("/write?precision=x", b"good v=1", 400),
         ("/api/v2/write?bucket=b&org=o", b"good v=1", 204),
         ("/api/v2/write?bucket=b&org=o", b"bad", 400),
-        ("/api/v2/write?bucket=b/nope", b"good v=1", 404),
+        ("/api/v2/write?bucket=b/more", b"good v=1", 204),
         ("/api/v3/write_lp?db=b", b"good v=1", 204),
         ("/api/v3/write_lp?db=b", b"bad", 400),
         ("/api/v3/write_lp?db=b&accept_partial=false", b"good v=1\nbad", 400),

@@ -33,7 +33,7 @@ def node() -> Iterator[Node]:
 
 def test_http_md_has_every_route_and_no_other(node: Node):
     ingest = Ingest(node.store, node.clock, node.ingest, budget=1, max_inflated=1)
-    served = {(method, route.path) for route in routes(node, ingest) for method in route.methods}
+    served = {(method, route.path) for route in routes(node, ingest, None) for method in route.methods}
     table = (DOCS / "http.md").read_text().partition("\n\n| method and path |")[2].partition("\n\n")[0]
     described = {
         (method, path)

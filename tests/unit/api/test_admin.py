@@ -215,7 +215,11 @@ def test_the_access_log_has_a_line_a_request_and_no_password(
     client.request("POST", "/write?u=me&p=secret&db=default", b"cpu v=1", {"Request-Id": "r1"})
     line = json.loads(capsys.readouterr().err)
     assert (line["msg"], line["method"], line["path"], line["status"]) == ("request", "POST", "/write", 204)
-    assert (line["request_id"], line["query"], line["client"]) == ("r1", "u=me&p=[hidden]&db=default", "127.0.0.1")
+    assert (line["request_id"], line["query"], line["client"]) == (
+        "r1",
+        "u=[REDACTED]&p=[REDACTED]&db=default",
+        "127.0.0.1",
+    )
     assert line["micros"] > 0
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from rusts import errors
-from rusts.api import encode
+from rusts.api import cells, encode
 from rusts.model.batch import Column
 from rusts.model.series import TagColumn
 from rusts.model.store import ScanStats
@@ -70,7 +70,7 @@ def pieces() -> list[list[Table]]:
 @pytest.fixture(params=[100_000, 13, 1], ids=["large", "small", "single"])
 def step(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many cells are written at a time."""
-    monkeypatch.setattr(encode, "_CELLS", request.param)
+    monkeypatch.setattr(cells, "_CELLS", request.param)
 
 
 def text_of(pieces: Iterator[bytes]) -> str:
@@ -163,8 +163,8 @@ def test_messages_tell_that_an_answer_is_incomplete() -> None:
 
 
 def test_long_strings_are_cut_into_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "_TEXT", 1000)
-    monkeypatch.setattr(encode, "_PIECE", 2000)
+    monkeypatch.setattr(cells, "_TEXT", 1000)
+    monkeypatch.setattr(cells, "_PIECE", 2000)
     rows = [[time, None, "y" * 400, None, None, None] for time in range(50)]
     out = list(encode.encode_json(result([table([("a", rows)])])))
     assert len(out) > 5
@@ -177,7 +177,7 @@ Encoder = Callable[[Result], Iterator[bytes]]
 
 @pytest.mark.parametrize("encoder", [encode.encode_json, encode.encode_csv, encode.encode_arrow])
 def test_the_result_is_closed_whatever_happens(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "_PIECE", 1)
+    monkeypatch.setattr(cells, "_PIECE", 1)
     closed: list[bool] = []
     monkeypatch.setattr(Tracker, "close", lambda self: closed.append(True))
 

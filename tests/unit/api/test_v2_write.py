@@ -23,9 +23,28 @@ def test_a_bucket_is_a_database_and_is_made(client: Client, storage: FakeStorage
     assert client.request("POST", "/api/v2/write?org=o&bucket=new&precision=ms", b"cpu v=1 1").status == 204
     assert storage.databases() == ["default", "new"]
     assert client.request("POST", "/api/v2/write?bucket=new/autogen", b"cpu v=1 1").status == 204
-    message = refused(client.request("POST", "/api/v2/write?bucket=new/nope", b"cpu v=1 1"), 404, "not found")
-    assert message == "retention policy not found: nope"
     assert client.request("POST", "/api/v2/write?bucket=other&org=o", b"").status == 204
+
+
+@pytest.mark.parametrize("body", [b"cpu v=1 1", b"cpu v=1 1\n" * 10_000, b"#\n" * 100_000])
+def test_a_bucket_may_name_a_policy_and_that_is_made_too(client: Client, storage: FakeStorage, body: bytes):
+    assert client.request("POST", "/api/v2/write?bucket=plant/raw", body).status == 204
+    assert [(p.name, p.duration, p.default) for p in storage.policies("plant")] == [
+        ("autogen", 0, True),
+        ("raw", 0, False),
+    ]
+    assert client.request("POST", "/api/v2/write?bucket=plant/fine", body).status == 204
+    assert [p.name for p in storage.policies("plant")] == ["autogen", "raw", "fine"]
+
+
+def test_a_bucket_by_its_id(client: Client, storage: FakeStorage):
+    for name in ("plant", "plant/raw"):
+        made = client.request("POST", "/api/v2/buckets", b'{"name":"%b"}' % name.encode()).json()
+        assert client.request("POST", f"/api/v2/write?bucket={made['id']}", b"cpu v=1 1").status == 204
+    assert storage.databases() == ["default", "plant"]
+    assert {key[0] for key in storage._databases["plant"].points} == {"autogen", "raw"}
+    assert client.request("POST", "/api/v2/write?bucket=0123456789abcdef", b"cpu v=1 1").status == 204
+    assert storage.databases()[-1] == "0123456789abcdef"
 
 
 def test_large_bodies_make_their_database_too(client: Client, storage: FakeStorage):

@@ -1,0 +1,1 @@
+"""InfluxQL: text in, statements out, and what runs them."""
