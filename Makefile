@@ -58,9 +58,9 @@ format: setup    ## put the sources into the one form
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-clients: setup   ## tests against real clients, installed beside
-	@if ls tests/compat/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest tests/compat $(ARGS); \
-		else echo "there are no client tests yet"; fi
+clients: setup   ## tests against real clients, which are installed in build/clients
+	$(BIN)/python tools/clients.py
+	$(BIN)/python -m pytest tests/compat $(ARGS)
 
 proof: setup     ## the full counts of the property, crash and fuzz suites: hours
 	RUSTS_PROOF=1 $(BIN)/python -m pytest $(ARGS)
