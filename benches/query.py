@@ -62,6 +62,11 @@ def load(server: peers.Server, requests: RequestFile, rows: tsbs.CpuRows) -> Non
     else:
         found = server.influxql("SELECT count(usage_user) FROM cpu")["results"][0]["series"][0]["values"][0][1]
     check(found == rows.rows, f"{server.name}: holds {found} rows instead of {rows.rows}")
+    settle(server)
+
+
+def settle(server: peers.Server) -> None:
+    """Wait until the server does nothing any more: it has merged what it would merge."""
     used = -1.0
     while server.cpu_seconds() - used > 0.02 * _QUIET_SECONDS:
         used = server.cpu_seconds()

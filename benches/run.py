@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benches import cardinality, ingest, latency, query, start
+from benches import cardinality, ingest, latency, query, start, tsbs
 from tools.measure import Options, Report
 
 _WIDTH = 120
@@ -17,6 +17,7 @@ BENCHES = {
     "ingest": ingest.measure,
     "cardinality": cardinality.measure,
     "query": query.measure,
+    "tsbs": tsbs.measure,
     "latency": latency.measure,
     "start": start.measure,
 }

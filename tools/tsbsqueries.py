@@ -1,4 +1,8 @@
-"""The query kinds of the suite's devops use case, each as InfluxQL and as rusts' JSON query, with equal answers."""
+"""The query kinds of the suite's devops use case.
+
+`DEVOPS` are all of them as the suite sends them to InfluxDB; `KINDS` are some of them as InfluxQL and as rusts' JSON
+query, with equal answers.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,28 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from tools.load import http_request
 from tools.tsbs import CPU_FIELDS, START_NS, STEP_NS
 
-__all__ = ["KINDS", "Query", "difference", "make"]
+__all__ = [
+    "DEVOPS",
+    "KINDS",
+    "Hosts",
+    "Query",
+    "answer_difference",
+    "difference",
+    "influxql_request",
+    "influxql_texts",
+    "make",
+]
 
 _HOUR_NS: Final = 3_600_000_000_000
 _MINUTE_NS: Final = 60_000_000_000
+_START_SECONDS: Final = START_NS // 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,146 @@ def difference(influx: bytes, ours: bytes) -> str:
     return ""
 
 
-def _equal(a: Any, b: Any) -> bool:
+def _equal(a: Any, b: Any, tolerance: float = 1e-12) -> bool:
     if isinstance(a, float) or isinstance(b, float):
-        return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
+        numbers = isinstance(a, int | float) and isinstance(b, int | float)
+        return numbers and math.isclose(a, b, rel_tol=tolerance, abs_tol=1e-12)
     return bool(a == b)
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """What is asked about: `count` hosts over `hours` hours from the start of the suite's data on."""
+
+    count: int
+    hours: int
+
+    def some(self, random: random.Random, count: int) -> str:
+        """A condition that `count` random hosts meet."""
+        chosen = random.sample(range(self.count), count)
+        return "(" + " or ".join(f"hostname = 'host_{host}'" for host in chosen) + ")"
+
+    def span(self, random: random.Random, hours: int) -> str:
+        """A random range of `hours` hours within the data, to the second.
+
+        Where there is no room for one it begins with the data and ends somewhere in its second half.
+        """
+        whole, wanted = self.hours * 3600, hours * 3600
+        if wanted < whole:
+            start = random.randrange(whole - wanted + 1)
+            end = start + wanted
+        else:
+            start, end = 0, random.randrange(whole // 2, whole + 1)
+        return f"time >= '{_rfc3339(start)}' and time < '{_rfc3339(end)}'"
+
+
+def _rfc3339(seconds: int) -> str:
+    return datetime.fromtimestamp(_START_SECONDS + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_Text = Callable[[random.Random, Hosts], str]
+
+
+def _calls(function: str, fields: int) -> str:
+    return ", ".join(f"{function}({name})" for name in CPU_FIELDS[:fields])
+
+
+def _single(fields: int, hosts: int, hours: int) -> _Text:
+    return lambda random, all_hosts: (
+        f"SELECT {_calls('max', fields)} from cpu where {all_hosts.some(random, hosts)} "
+        f"and {all_hosts.span(random, hours)} group by time(1m)"
+    )
+
+
+def _max_all(hosts: int) -> _Text:
+    return lambda random, all_hosts: (
+        f"SELECT {_calls('max', len(CPU_FIELDS))} from cpu where {all_hosts.some(random, hosts)} "
+        f"and {all_hosts.span(random, 8)} group by time(1h)"
+    )
+
+
+def _double(fields: int) -> _Text:
+    return lambda random, all_hosts: (
+        f"SELECT {_calls('mean', fields)} from cpu where {all_hosts.span(random, 12)} group by time(1h),hostname"
+    )
+
+
+def _limited(random: random.Random, hosts: Hosts) -> str:
+    end = _rfc3339(random.randrange(3600, hosts.hours * 3600 + 1))
+    return f"SELECT max(usage_user) from cpu WHERE time < '{end}' group by time(1m) limit 5"
+
+
+def _high(random: random.Random, hosts: Hosts, condition: str = "") -> str:
+    return f"SELECT * from cpu where usage_user > 90.0 {condition}and {hosts.span(random, 12)}"
+
+
+DEVOPS: Final[dict[str, _Text]] = {
+    **{f"single-groupby-{f}-{h}-{t}": _single(f, h, t) for f in (1, 5) for h, t in ((1, 1), (1, 12), (8, 1))},
+    "cpu-max-all-1": _max_all(1),
+    "cpu-max-all-8": _max_all(8),
+    "double-groupby-1": _double(1),
+    "double-groupby-5": _double(5),
+    "double-groupby-all": _double(len(CPU_FIELDS)),
+    "groupby-orderby-limit": _limited,
+    "high-cpu-1": lambda random, hosts: _high(random, hosts, f"and {hosts.some(random, 1)} "),
+    "high-cpu-all": _high,
+    "lastpoint": lambda random, hosts: 'SELECT * from cpu group by "hostname" order by time desc limit 1',
+}
+"""Kind -> what makes an InfluxQL text of it from a random source and the hosts that there are."""
+
+
+def influxql_texts(kind: str, count: int, hosts: Hosts, seed: int = 1) -> list[str]:
+    """`count` queries of the kind; the same seed gives the same queries."""
+    source = random.Random(f"{kind} {hosts} {seed}")
+    return [DEVOPS[kind](source, hosts) for _ in range(count)]
+
+
+def influxql_request(text: str, database: str = "bench") -> bytes:
+    """The HTTP request that the suite sends: times come back as texts."""
+    return http_request("POST", "/query?" + urlencode({"db": database, "q": text}))
+
+
+def answer_difference(theirs: bytes, ours: bytes) -> str:
+    """What differs between two answers to one InfluxQL text; nothing if they are equal (floats to 1e-9).
+
+    Rows of one time may come in any order. InfluxDB 1.6 calls a whole series of more than 10,000 rows partial, which
+    is not looked at.
+    """
+    if theirs == ours:
+        return ""
+    there, here = json.loads(theirs), json.loads(ours)
+    if len(there["results"]) != len(here["results"]):
+        return f"{len(there['results'])} results there, {len(here['results'])} here"
+    for a, b in zip(there["results"], here["results"], strict=True):
+        heads = [{k: v for k, v in result.items() if k != "series"} for result in (a, b)]
+        if heads[0] != heads[1]:
+            return f"{heads[0]} there, {heads[1]} here"
+        if wrong := _series_difference(a.get("series", []), b.get("series", [])):
+            return wrong
+    return ""
+
+
+def _series_difference(theirs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> str:
+    if len(theirs) != len(ours):
+        return f"{len(theirs)} series there, {len(ours)} here"
+    for a, b in zip(theirs, ours, strict=True):
+        heads = [{k: v for k, v in series.items() if k not in ("values", "partial")} for series in (a, b)]
+        if heads[0] != heads[1]:
+            return f"{heads[0]} there, {heads[1]} here"
+        if len(a["values"]) != len(b["values"]):
+            return f"{heads[0]}: {len(a['values'])} rows there, {len(b['values'])} here"
+        if [row[0] for row in a["values"]] != [row[0] for row in b["values"]]:
+            return f"{heads[0]}: other times, or in another order"
+        for x, y in zip(a["values"], b["values"], strict=True):
+            if not _same_row(x, y, 1e-9):
+                break
+        else:
+            continue
+        for x, y in zip(sorted(a["values"], key=str), sorted(b["values"], key=str), strict=True):
+            if not _same_row(x, y, 1e-9):
+                return f"{heads[0]}: {x} there, {y} here"
+    return ""
+
+
+def _same_row(a: list[Any], b: list[Any], tolerance: float) -> bool:
+    return len(a) == len(b) and all(_equal(x, y, tolerance) for x, y in zip(a, b, strict=True))

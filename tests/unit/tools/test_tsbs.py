@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from datetime import datetime
 
 import numpy as np
 import pytest
 
+from rusts.influxql import ast
+from rusts.influxql.parser import parse as parse_influxql
 from rusts.lineprotocol.parser import parse
 from tools import tsbs
-from tools.tsbsqueries import KINDS, difference, make
+from tools.tsbsqueries import DEVOPS, KINDS, Hosts, answer_difference, difference, influxql_texts, make
 
 
 @pytest.mark.parametrize("fractions", [False, True])
@@ -67,3 +71,44 @@ def test_answers_are_compared() -> None:
     assert "rows" in difference(*answers([[1, 2.5]]))
     assert "2.6" in difference(*answers([[1, 2.6], [2, None]]))
     assert "0" in difference(*answers([[1, 2.5], [2, 0]]))
+
+
+@pytest.mark.parametrize("hosts", [Hosts(100, 24), Hosts(4000, 2)])
+@pytest.mark.parametrize("kind", DEVOPS)
+def test_all_kinds_parse_and_ask_for_what_is_there(kind: str, hosts: Hosts) -> None:
+    texts = influxql_texts(kind, 30, hosts)
+    assert texts == influxql_texts(kind, 30, hosts)
+    assert len(set(texts)) > 20 or kind == "lastpoint"
+    for text in texts:
+        (statement,) = parse_influxql(text)
+        assert isinstance(statement, ast.Select)
+        assert all(int(host) < hosts.count for host in re.findall(r"'host_(\d+)'", text))
+        times = [datetime.fromisoformat(time).timestamp() for time in re.findall(r"'(2016-[^']*)'", text)]
+        start = tsbs.START_NS // 1_000_000_000
+        assert times == sorted(times)
+        assert all(start <= time <= start + hosts.hours * 3600 for time in times)
+
+
+def test_there_are_all_kinds_of_the_suite() -> None:
+    assert len(DEVOPS) == 15
+    (text,) = influxql_texts("single-groupby-5-8-1", 1, Hosts(100, 24))
+    assert text.count("max(") == 5
+    assert text.count("hostname = ") == 8
+
+
+def influx_answer(values: list[list[object]], **more: object) -> bytes:
+    series = {"name": "cpu", "columns": ["time", "mean"], "values": values, **more}
+    return json.dumps({"results": [{"statement_id": 0, "series": [series]}]}).encode()
+
+
+def test_influxql_answers_are_compared() -> None:
+    there = influx_answer([[1, 2.5], [1, 7], [2, None]])
+    assert answer_difference(there, there) == ""
+    assert answer_difference(there, influx_answer([[1, 7], [1, 2.500000000000001], [2, None]], partial=True)) == ""
+    assert "2.6" in answer_difference(there, influx_answer([[1, 2.6], [1, 7], [2, None]]))
+    assert "0" in answer_difference(there, influx_answer([[1, 2.5], [1, 7], [2, 0]]))
+    assert "times" in answer_difference(there, influx_answer([[2, None], [1, 2.5], [1, 7]]))
+    assert "3 rows there, 2 here" in answer_difference(there, influx_answer([[1, 2.5], [2, None]]))
+    assert "tags" in answer_difference(there, influx_answer([[1, 2.5], [1, 7], [2, None]], tags={"host": "a"}))
+    assert "1 series there, 0 here" in answer_difference(there, b'{"results":[{"statement_id":0}]}')
+    assert "error" in answer_difference(there, b'{"results":[{"statement_id":0,"error":"no"}]}')
