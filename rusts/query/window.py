@@ -141,7 +141,8 @@ class Buckets:
         changes = self._changes()
         inner = changes[(changes > first) & (changes <= last)].tolist()
         borders = [first, *inner, last]
-        times = [np.array(borders, dtype=np.int64)]
+        # The bucket that a change ends may be shorter than the interval, so that no step need fall into it.
+        times = [np.array([*borders, *(change - 1 for change in inner)], dtype=np.int64)]
         times += [np.arange(low, high, self.window.interval) for low, high in pairwise(borders)]
         edges = np.unique(self.of(np.concatenate(times)))
         return Grid(0, 0, edges[(edges >= first) & (edges <= last)])

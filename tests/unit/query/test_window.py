@@ -145,6 +145,20 @@ def test_every_time_is_in_its_bucket_and_in_one_piece() -> None:
             assert found.tolist() == begins[inside].tolist(), f"{context} {part}"
 
 
+def test_a_bucket_that_a_change_cuts_short_is_in_the_grid() -> None:
+    # From 03:00 UTC until the clocks of New York are put forward at 07:00: no step of five hours need fall into it.
+    buckets = Buckets(Window(5 * HOUR), "America/New_York")
+    short = ns("2014-03-09") + 3 * HOUR
+    first, last = buckets.begin(ns("2014-02-01") + HOUR), buckets.begin(ns("2014-04-01"))
+    for back in range(300):
+        begin = buckets.begin(first - back * MINUTE)
+        grid = buckets.grid(begin, last, Tracker())
+        numbers = grid.number(np.array([short, last], dtype=np.int64))
+        every = grid.begin(np.arange(numbers[1] + 1))
+        assert short in every
+        assert buckets.end(every[:-1]).tolist() == every[1:].tolist()
+
+
 def test_a_day_begins_at_midnight_of_the_zone() -> None:
     rng = random.Random(SEED)
     zone = ZoneInfo("America/New_York")
