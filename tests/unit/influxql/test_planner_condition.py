@@ -150,6 +150,19 @@ def test_constants(text: str, folded: str) -> None:
     assert expression_text(fold(condition_of(text), NOW)) == folded
 
 
+def test_floats_beyond_exact_integers_are_left_where_the_field_is_an_integer() -> None:
+    fields = {"i": FieldType.INTEGER, "f": FieldType.FLOAT}
+    for name, number, stored in (
+        ("i", "9007199254740992.0", False),
+        ("i", "9007199254740991.0", True),
+        ("i", "9007199254740993", True),
+        ("f", "9007199254740992.0", True),
+    ):
+        _, rest = split(select_of(f"SELECT i FROM m WHERE {name} = {number}").condition, NOW, None)
+        predicate, left = lower(rest, fields)
+        assert (predicate is not None, left is None) == (stored, stored), (name, number)
+
+
 def test_intersection() -> None:
     assert intersect(TimeRange(1, 5), TimeRange(3, 9)) == TimeRange(3, 5)
     assert intersect(TimeRange(1, 5), TimeRange(7, 9)) == TimeRange(7, 7)
