@@ -15,7 +15,7 @@ from rusts.model.batch import Column, empty_column
 from rusts.model.partial import Partial, StateKind
 from rusts.model.types import DTYPES, FieldType
 
-__all__ = ["FieldCells", "applicable", "keys_of", "valueless", "values_of"]
+__all__ = ["FieldCells", "applicable", "valueless"]
 
 Longs = npt.NDArray[np.int64]
 
@@ -24,6 +24,7 @@ _EDGES: Final = frozenset((StateKind.FIRST, StateKind.LAST))
 _LEAST: Final = np.iinfo(np.int64).min
 _GREATEST: Final = np.iinfo(np.int64).max
 _PENDING: Final = 1 << 16
+_ORDERS: Final = {FieldType.FLOAT: reduce.FLOAT, FieldType.UNSIGNED: reduce.UNSIGNED}
 
 
 def applicable(kind: StateKind, type: FieldType) -> bool:
@@ -44,21 +45,13 @@ def valueless(kind: StateKind, type: FieldType, cells: int) -> Partial:
     return Partial(kind, count, values) if kind is StateKind.SUM else Partial(kind, count, values, count)
 
 
-def keys_of(type: FieldType, values: npt.NDArray[Any]) -> Longs:
-    """int64 keys that sort as `values` do; `values_of` turns them back.
-
-    Negative zero is below zero; NaN, whose sign and payload are lost, below everything.
-    """
-    if type is FieldType.FLOAT:
-        bits = values.view(np.int64)
-        return np.where(np.isnan(values), _LEAST, bits ^ ((bits >> 63) & _GREATEST))
-    if type is FieldType.UNSIGNED:
-        return (values ^ np.uint64(1 << 63)).view(np.int64)
-    return values.astype(np.int64, copy=False)
+def _words(type: FieldType, values: npt.NDArray[Any]) -> Longs:
+    """int64 of which `reduce` makes keys: the bits of wide values, booleans as numbers."""
+    return values.astype(np.int64) if type is FieldType.BOOLEAN else values.view(np.int64)
 
 
-def values_of(type: FieldType, keys: Longs) -> npt.NDArray[Any]:
-    """The values that `keys_of` made `keys` from."""
+def _values_of(type: FieldType, keys: Longs) -> npt.NDArray[Any]:
+    """The values of `type` that have these keys."""
     if type is FieldType.FLOAT:
         return (keys ^ ((keys >> 63) & _GREATEST)).view(np.float64)
     if type is FieldType.UNSIGNED:
@@ -69,14 +62,15 @@ def values_of(type: FieldType, keys: Longs) -> npt.NDArray[Any]:
 class FieldCells:
     """The states `kinds`, all `applicable`, of one field over cells 0..size-1.
 
-    Slices of a column are reduced one by one, then merged into their cells. Where only FIRST and LAST are
+    Each state is one call of a kernel for all slices of a column. Where only FIRST and LAST are
     asked for, values between are not looked at: then a count says whether there is a value, not how many.
     """
 
     def __init__(self, type: FieldType, kinds: Iterable[StateKind], size: int) -> None:
         self.type = type
         self.kinds = frozenset(kinds)
-        self._edges_only = self.kinds <= _EDGES
+        # What looks at every value counts by the way.
+        self._counts_apart = StateKind.COUNT in self.kinds and self.kinds <= _EDGES | {StateKind.COUNT}
         self.count: Longs = np.zeros(size, dtype=np.int64)
         words = np.float64 if type is FieldType.FLOAT else np.uint64
         self._sum: npt.NDArray[Any] = np.zeros(size if StateKind.SUM in self.kinds else 0, dtype=words)
@@ -85,7 +79,7 @@ class FieldCells:
         self._mean = np.zeros(moments, dtype=np.float64)
         self._m2 = np.zeros(moments, dtype=np.float64)
         self._picks: dict[StateKind, _Picks | _TextPicks] = {
-            kind: _TextPicks(kind) if type is FieldType.STRING else _Picks(kind, size)
+            kind: _TextPicks(kind) if type is FieldType.STRING else _Picks(kind, type, size)
             for kind in _ORDERED
             if kind in self.kinds
         }
@@ -138,63 +132,30 @@ class FieldCells:
 
         `times` int64[rows] may be None without `needs_times`.
         """
-        valid = column.validity
-        if not self._edges_only:
-            counts = ends - begins if valid is None else reduce.count_valid(valid, begins, ends)
-            reduce.add_counts(cells, counts, self.count)
-            if StateKind.SUM in self.kinds:
-                if self.type is FieldType.FLOAT:
-                    sums = reduce.sum_floats(column.values, valid, begins, ends)
-                    reduce.add_floats(cells, sums, self._sum)
-                else:
-                    words = reduce.sum_integers(column.values.view(np.uint64), valid, begins, ends)
-                    reduce.add_integers(cells, words, self._sum)
-            if StateKind.MOMENTS in self.kinds:
-                means, squares = reduce.moments(column.values.astype(np.float64, copy=False), valid, begins, ends)
-                into = self._moment_count, self._mean, self._m2
-                reduce.merge_moments(cells, counts, means, squares, *into)
+        values, valid = column.values, column.validity
+        # Of the kernels the first counts.
+        counts: Longs | None = self.count
+        if self._counts_apart:
+            if valid is None:
+                reduce.add_counts(cells, ends - begins, self.count)
+            else:
+                reduce.count(cells, valid, begins, ends, self.count)
+            counts = None
+        if StateKind.SUM in self.kinds:
+            if self.type is FieldType.FLOAT:
+                reduce.sum_floats(cells, values, valid, begins, ends, counts, self._sum)
+            else:
+                reduce.sum_integers(cells, values.view(np.uint64), valid, begins, ends, counts, self._sum)
+            counts = None
+        if StateKind.MOMENTS in self.kinds:
+            floats = values.astype(np.float64, copy=False)
+            into = self._moment_count, self._mean, self._m2
+            reduce.moments(cells, floats, valid, begins, ends, counts, *into)
+            counts = None
         if times is not None:
-            for kind, picks in self._picks.items():
-                found = self._pick(kind, picks, cells, column, times, begins, ends)
-                if self._edges_only:
-                    self.count[found] += 1
-
-    def _pick(
-        self,
-        kind: StateKind,
-        picks: _Picks | _TextPicks,
-        cells: Longs,
-        column: Column,
-        times: Longs,
-        begins: Longs,
-        ends: Longs,
-    ) -> Longs:
-        """Pick each slice's value and merge it. Returns the cells of the slices that had one."""
-        largest, last = kind is StateKind.MAX, kind is StateKind.LAST
-        valid = column.validity
-        if kind in _EDGES:
-            rows = reduce.edge_rows(valid, begins, ends, last)
-        elif self.type is FieldType.FLOAT:
-            rows = reduce.extreme_floats(column.values, valid, begins, ends, largest)
-        else:
-            rows = reduce.extreme_integers(keys_of(self.type, column.values), valid, begins, ends, largest)
-        if len(rows) and int(rows.min()) < 0:
-            some = np.flatnonzero(rows >= 0)
-            rows, cells = rows[some], cells[some]
-        taken = Column(self.type, column.values, None).take(rows).values
-        if isinstance(picks, _TextPicks):
-            picks.merge(cells, times[rows], taken)
-            return cells
-        if self.type is FieldType.FLOAT and kind not in _EDGES:
-            # Zeros of both signs are equal, so the earliest of them is wanted, and a NaN is the last choice.
-            taken = taken + 0.0
-            keys = keys_of(self.type, taken)
-            if not largest:
-                keys = np.where(keys == _LEAST, _GREATEST, keys)
-        else:
-            keys = keys_of(self.type, taken)
-        picks.merge(cells, keys, times[rows])
-        return cells
+            for picks in self._picks.values():
+                picks.add(cells, column, times, begins, ends, counts)
+                counts = None
 
     def edge(self, kind: StateKind) -> Longs:
         """int64[size]: for FIRST or LAST of a type other than STRING the time so far, else the worst there can be."""
@@ -218,7 +179,7 @@ class FieldCells:
         if isinstance(picks, _TextPicks):
             values, times = picks.of(cells)
             return Partial(kind, count, values, times)
-        return Partial(kind, count, values_of(self.type, picks.keys[cells]), picks.times[cells])
+        return Partial(kind, count, picks.values(cells), picks.times[cells])
 
 
 def _resized(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
@@ -228,25 +189,38 @@ def _resized(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 class _Picks:
-    """One value a cell, chosen by key and time."""
+    """One value a cell, chosen by value or time. It is held as a key; the extreme of floats as itself."""
 
-    def __init__(self, kind: StateKind, size: int) -> None:
+    def __init__(self, kind: StateKind, type: FieldType, size: int) -> None:
         self._kind = kind
+        self._type = type
+        self._floats = type is FieldType.FLOAT and kind not in _EDGES
         self.seen = np.zeros(size, dtype=np.bool_)
-        self.keys: Longs = np.zeros(size, dtype=np.int64)
+        self._held: npt.NDArray[Any] = np.zeros(size, dtype=np.float64 if self._floats else np.int64)
         self.times: Longs = np.zeros(size, dtype=np.int64)
 
     def resize(self, size: int) -> None:
         self.seen = _resized(self.seen, size)
-        self.keys = _resized(self.keys, size)
+        self._held = _resized(self._held, size)
         self.times = _resized(self.times, size)
 
-    def merge(self, cells: Longs, keys: Longs, times: Longs) -> None:
-        kind = self._kind
+    def add(self, cells: Longs, column: Column, times: Longs, begins: Longs, ends: Longs, counts: Longs | None) -> None:
+        """Pick each slice's value and merge it; `counts` as the kernels have it."""
+        kind, type, values = self._kind, self._type, column.values
+        largest, into = kind is StateKind.MAX, (counts, self.seen, self._held, self.times)
+        if self._floats:
+            reduce.extreme_floats(cells, values, column.validity, times, begins, ends, largest, *into)
+            return
+        rows = _words(type, values), column.validity, times, begins, ends
         if kind in _EDGES:
-            reduce.merge_edges(cells, keys, times, kind is StateKind.LAST, self.seen, self.keys, self.times)
+            reduce.edges(cells, *rows, _ORDERS.get(type, reduce.SIGNED), kind is StateKind.LAST, *into)
         else:
-            reduce.merge_extremes(cells, keys, times, kind is StateKind.MAX, self.seen, self.keys, self.times)
+            reduce.extreme_integers(cells, *rows, type is FieldType.UNSIGNED, largest, *into)
+
+    def values(self, cells: Longs) -> npt.NDArray[Any]:
+        """The values of `cells`, anything where a cell has none."""
+        held = self._held[cells]
+        return held if self._floats else _values_of(self._type, held)
 
 
 class _TextPicks:
@@ -260,11 +234,19 @@ class _TextPicks:
         self._held = 0
         self._thinned = 0
 
-    def merge(self, cells: Longs, times: Longs, values: Any) -> None:
+    def add(self, cells: Longs, column: Column, times: Longs, begins: Longs, ends: Longs, counts: Longs | None) -> None:
+        """Pick each slice's value; `counts` as the kernels have it."""
+        rows = reduce.edge_rows(column.validity, begins, ends, self._kind is StateKind.LAST)
+        if len(rows) and int(rows.min()) < 0:
+            some = np.flatnonzero(rows >= 0)
+            rows, cells = rows[some], cells[some]
         if len(cells) == 0:
             return
+        if counts is not None:
+            counts[cells] += 1
+        values = Column(column.type, column.values, None).take(rows).values
         self._cells.append(cells)
-        self._times.append(times)
+        self._times.append(times[rows])
         self._values.append(values)
         self._held += len(cells)
         if self._held > 2 * self._thinned + _PENDING:

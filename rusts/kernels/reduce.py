@@ -3,12 +3,13 @@
 """Aggregates over slices of sorted columns, and their merging into cells.
 
 A *slice* is the rows ``begins[i]:ends[i]`` of a batch: a part of one series' run, so its times ascend. The
-first functions find slices (`bounds` cuts runs to a time range, `split` cuts them at bucket borders), the
-next reduce a column over each slice, the last merge such partial results into cells (`cells[i]` is
-the cell of partial i; several partials may share one).
+first functions find slices (`bounds` cuts runs to a time range, `split` cuts them at bucket borders). The next,
+one for each family of states, reduce a column over each slice and merge the result into the slice's cell
+(`cells[i]` is the cell of slice i; several slices may share one) in one call: a batch often has one short slice,
+and then calls cost more than rows. The last merge what is known already.
 
-Values of an ordered state travel as int64 *keys* that sort as the values do (the caller maps floats and unsigned
-numbers), so one merging function serves every type. `valid` is bool[rows] or None for "all of them".
+`valid` is bool[rows] or None for "all of them". `counts`, int64[cells] or None, is where a function adds how many
+values it met: of several functions over the same slices, one is given it. A ValueError leaves cells unchanged.
 """
 
 from __future__ import annotations
@@ -22,43 +23,101 @@ except ImportError:
     from rusts.kernels import standin as cython
 
 __all__ = [
+    "FLOAT",
+    "SIGNED",
     "SOURCE_DIGEST",
+    "UNSIGNED",
     "add_counts",
     "add_floats",
     "add_integers",
     "bounds",
-    "count_valid",
+    "count",
     "edge_rows",
+    "edges",
     "extreme_floats",
     "extreme_integers",
     "find_cells",
-    "merge_edges",
-    "merge_extremes",
-    "merge_moments",
     "moments",
     "split",
     "sum_floats",
     "sum_integers",
 ]
 
-SOURCE_DIGEST = "4810bea3e1a92773"
+SOURCE_DIGEST = "cae2771bfa863b9d"
+
+SIGNED = 0
+UNSIGNED = 1
+FLOAT = 2
+"""What words are, for `edges`: int64, uint64 or float64."""
 
 _NO_ROWS = np.empty(0, dtype=np.uint8)
 _NO_ROWS.flags.writeable = False
+_NO_COUNTS = np.empty(0, dtype=np.int64)
+
+WORD = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
+GREATEST = cython.declare(cython.longlong, 0x7FFFFFFFFFFFFFFF)
+LEAST = cython.declare(cython.longlong, ~GREATEST)
+INFINITY_BITS = cython.declare(cython.longlong, 0x7FF0000000000000)
+
+_SIGNED = cython.declare(cython.int, SIGNED)
+_UNSIGNED = cython.declare(cython.int, UNSIGNED)
 
 
-def _check_slices(rows: int, begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
-    if len(begins) != len(ends):
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _inside(
+    begins: cython.const[cython.longlong][::1], ends: cython.const[cython.longlong][::1], rows: cython.longlong
+) -> cython.bint:
+    """Whether each slice lies inside a column of `rows` rows."""
+    i: cython.Py_ssize_t
+    outside: cython.bint = False
+    for i in range(begins.shape[0]):
+        outside = outside or begins[i] < 0 or ends[i] > rows or begins[i] > ends[i]
+    return not outside
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _there(cells: cython.const[cython.longlong][::1], total: cython.longlong) -> cython.bint:
+    """Whether each cell is one of `total`."""
+    i: cython.Py_ssize_t
+    outside: cython.bint = False
+    for i in range(cells.shape[0]):
+        outside = outside or cells[i] < 0 or cells[i] >= total
+    return not outside
+
+
+@cython.cfunc
+def _check_slices(
+    rows: cython.Py_ssize_t,
+    begins: cython.const[cython.longlong][::1],
+    ends: cython.const[cython.longlong][::1],
+) -> None:
+    if begins.shape[0] != ends.shape[0]:
         raise ValueError("slices need as many begins as ends")
-    if len(begins) and (int(begins.min()) < 0 or int(ends.max()) > rows or bool((begins > ends).any())):
+    if not _inside(begins, ends, rows):
         raise ValueError("a slice lies outside its column")
 
 
-def _check_cells(cells: npt.NDArray[np.int64], partials: int, total: int) -> None:
-    if len(cells) != partials:
+@cython.cfunc
+def _check_cells(
+    cells: cython.const[cython.longlong][::1], partials: cython.Py_ssize_t, total: cython.Py_ssize_t
+) -> None:
+    if cells.shape[0] != partials:
         raise ValueError("each partial needs its cell")
-    if partials and (int(cells.min()) < 0 or int(cells.max()) >= total):
+    if not _there(cells, total):
         raise ValueError("a partial names a cell that is not there")
+
+
+@cython.cfunc
+def _check_counts(counts: npt.NDArray[np.int64] | None, total: cython.Py_ssize_t) -> npt.NDArray[np.int64]:
+    if counts is None:
+        return _NO_COUNTS
+    if len(counts) != total:
+        raise ValueError("each cell needs its count")
+    return counts
 
 
 def _validity(valid: npt.NDArray[np.bool_] | None, rows: int) -> npt.NDArray[np.uint8]:
@@ -117,7 +176,6 @@ def bounds(
 
     Raises ValueError if a slice lies outside `times`.
     """
-    _check_slices(len(times), begins, ends)
     if len(low) != len(begins) or len(high) != len(begins):
         raise ValueError("each slice needs its bounds")
     first = np.empty(len(begins), dtype=np.int64)
@@ -127,6 +185,7 @@ def bounds(
     e: cython.const[cython.longlong][::1] = memoryview(ends)
     lo: cython.const[cython.longlong][::1] = memoryview(low)
     hi: cython.const[cython.longlong][::1] = memoryview(high)
+    _check_slices(t.shape[0], b, e)
     f: cython.longlong[::1] = memoryview(first)
     la: cython.longlong[::1] = memoryview(last)
     i: cython.Py_ssize_t
@@ -230,12 +289,12 @@ def split(
     Returns per part the number of its slice int64, its bucket uint64 and its begin and end int64. Raises
     ValueError if a slice lies outside `times` or `interval` is not positive.
     """
-    _check_slices(len(times), begins, ends)
     if interval <= 0:
         raise ValueError("an interval must be positive")
     t: cython.const[cython.longlong][::1] = memoryview(times)
     b: cython.const[cython.longlong][::1] = memoryview(begins)
     e: cython.const[cython.longlong][::1] = memoryview(ends)
+    _check_slices(t.shape[0], b, e)
     first: cython.longlong = first_end
     width: cython.ulonglong = interval
     none = np.empty(0, dtype=np.int64)
@@ -257,64 +316,78 @@ def split(
     return piece, bucket, begin, end
 
 
-# -- reducing a column over each slice
+# -- reducing a column over each slice, into cells
 
 
-def count_valid(
-    valid: npt.NDArray[np.bool_], begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """How many rows of each slice are valid: int64[slices]. Raises ValueError on slices outside."""
-    _check_slices(len(valid), begins, ends)
-    counts = np.empty(len(begins), dtype=np.int64)
+def count(
+    cells: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.bool_],
+    begins: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+) -> None:
+    """Count the valid rows. Raises ValueError on slices or cells outside."""
+    c: cython.const[cython.longlong][::1] = memoryview(cells)
     v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(valid)))
     b: cython.const[cython.longlong][::1] = memoryview(begins)
     e: cython.const[cython.longlong][::1] = memoryview(ends)
-    c: cython.longlong[::1] = memoryview(counts)
+    m: cython.longlong[::1] = memoryview(counts)
+    _check_slices(v.shape[0], b, e)
+    _check_cells(c, b.shape[0], m.shape[0])
     i: cython.Py_ssize_t
     j: cython.longlong
     total: cython.longlong
-    n: cython.Py_ssize_t = len(begins)
+    n: cython.Py_ssize_t = b.shape[0]
     with cython.nogil:
         for i in range(n):
             total = 0
             for j in range(b[i], e[i]):
                 total += v[j]
-            c[i] = total
-    return counts
+            m[c[i]] += total
 
 
 def sum_floats(
+    cells: npt.NDArray[np.int64],
     values: npt.NDArray[np.float64],
     valid: npt.NDArray[np.bool_] | None,
     begins: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """The sum of the valid values of each slice: float64[slices]. Raises ValueError on slices outside."""
-    _check_slices(len(values), begins, ends)
-    sums = np.empty(len(begins), dtype=np.float64)
+    counts: npt.NDArray[np.int64] | None,
+    sums: npt.NDArray[np.float64],
+) -> None:
+    """Add the valid values to `sums` float64[cells]. Raises ValueError on slices or cells outside."""
+    c: cython.const[cython.longlong][::1] = memoryview(cells)
     x: cython.const[cython.double][::1] = memoryview(values)
     v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(values)))
     b: cython.const[cython.longlong][::1] = memoryview(begins)
     e: cython.const[cython.longlong][::1] = memoryview(ends)
     s: cython.double[::1] = memoryview(sums)
+    _check_slices(x.shape[0], b, e)
+    _check_cells(c, b.shape[0], s.shape[0])
+    m: cython.longlong[::1] = memoryview(_check_counts(counts, s.shape[0]))
+    counting: cython.bint = counts is not None
     some: cython.bint = valid is not None
     i: cython.Py_ssize_t
     j: cython.longlong
+    number: cython.longlong
     one: cython.double
     two: cython.double
     three: cython.double
     four: cython.double
-    n: cython.Py_ssize_t = len(begins)
+    n: cython.Py_ssize_t = b.shape[0]
     with cython.nogil:
         for i in range(n):
             # Four sums side by side: one alone waits for each addition to end before the next begins.
             one = two = three = four = 0.0
             j = b[i]
             if some:
+                number = 0
                 for j in range(b[i], e[i]):
                     if v[j]:
                         one += x[j]
+                        number += 1
             else:
+                number = e[i] - b[i]
                 while j + 4 <= e[i]:
                     one += x[j]
                     two += x[j + 1]
@@ -324,127 +397,369 @@ def sum_floats(
                 while j < e[i]:
                     one += x[j]
                     j += 1
-            s[i] = (one + two) + (three + four)
-    return sums
+            s[c[i]] += (one + two) + (three + four)
+            if counting:
+                m[c[i]] += number
 
 
 def sum_integers(
+    cells: npt.NDArray[np.int64],
     values: npt.NDArray[np.uint64],
     valid: npt.NDArray[np.bool_] | None,
     begins: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
-) -> npt.NDArray[np.uint64]:
-    """The sum, modulo 2**64, of the valid values of each slice: uint64[slices]. For int64 pass a view.
+    counts: npt.NDArray[np.int64] | None,
+    sums: npt.NDArray[np.uint64],
+) -> None:
+    """Add the valid values to `sums` uint64[cells], modulo 2**64. For int64 pass a view.
 
-    Raises ValueError on slices outside.
+    Raises ValueError on slices or cells outside.
     """
-    _check_slices(len(values), begins, ends)
-    sums = np.empty(len(begins), dtype=np.uint64)
+    c: cython.const[cython.longlong][::1] = memoryview(cells)
     x: cython.const[cython.ulonglong][::1] = memoryview(values)
     v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(values)))
     b: cython.const[cython.longlong][::1] = memoryview(begins)
     e: cython.const[cython.longlong][::1] = memoryview(ends)
     s: cython.ulonglong[::1] = memoryview(sums)
+    _check_slices(x.shape[0], b, e)
+    _check_cells(c, b.shape[0], s.shape[0])
+    m: cython.longlong[::1] = memoryview(_check_counts(counts, s.shape[0]))
+    counting: cython.bint = counts is not None
     some: cython.bint = valid is not None
     i: cython.Py_ssize_t
     j: cython.longlong
+    number: cython.longlong
     total: cython.ulonglong
-    mask: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
-    n: cython.Py_ssize_t = len(begins)
+    n: cython.Py_ssize_t = b.shape[0]
     with cython.nogil:
         for i in range(n):
-            total = 0
+            total = s[c[i]]
+            number = e[i] - b[i]
             if some:
+                number = 0
                 for j in range(b[i], e[i]):
                     if v[j]:
                         total += x[j]
+                        number += 1
             else:
                 for j in range(b[i], e[i]):
                     total += x[j]
-            s[i] = total & mask
-    return sums
+            s[c[i]] = total & WORD
+            if counting:
+                m[c[i]] += number
 
 
 def extreme_floats(
+    cells: npt.NDArray[np.int64],
     values: npt.NDArray[np.float64],
     valid: npt.NDArray[np.bool_] | None,
+    times: npt.NDArray[np.int64],
     begins: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     largest: bool,
-) -> npt.NDArray[np.int64]:
-    """The row of the smallest (`largest`: largest) value of each slice, the first of equal ones: int64[slices].
+    counts: npt.NDArray[np.int64] | None,
+    seen: npt.NDArray[np.bool_],
+    cell_values: npt.NDArray[np.float64],
+    cell_times: npt.NDArray[np.int64],
+) -> None:
+    """Keep per cell the smallest (`largest`: largest) valid value and, of equal ones, the earliest time.
 
-    -1 where the slice has no valid value. NaN is chosen only where there is nothing else. Raises ValueError
-    on slices outside.
+    Of equal ones in a slice, whose times ascend, the first. NaN is chosen only where there is nothing else, zeros
+    are equal and kept without a sign. `seen` tells which cells hold a value; it, `cell_values` and
+    `cell_times` are changed. Raises ValueError on slices or cells outside.
     """
-    _check_slices(len(values), begins, ends)
-    rows = np.empty(len(begins), dtype=np.int64)
+    c: cython.const[cython.longlong][::1] = memoryview(cells)
     x: cython.const[cython.double][::1] = memoryview(values)
     v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(values)))
     b: cython.const[cython.longlong][::1] = memoryview(begins)
     e: cython.const[cython.longlong][::1] = memoryview(ends)
-    r: cython.longlong[::1] = memoryview(rows)
+    t: cython.const[cython.longlong][::1] = memoryview(times)
+    s: cython.uchar[::1] = memoryview(seen.view(np.uint8))
+    cv: cython.double[::1] = memoryview(cell_values)
+    ct: cython.longlong[::1] = memoryview(cell_times)
+    _check_slices(x.shape[0], b, e)
+    _check_cells(c, b.shape[0], s.shape[0])
+    if t.shape[0] != x.shape[0] or cv.shape[0] != s.shape[0] or ct.shape[0] != s.shape[0]:
+        raise ValueError("values and times must be as many as their rows and cells")
+    m: cython.longlong[::1] = memoryview(_check_counts(counts, s.shape[0]))
+    counting: cython.bint = counts is not None
     some: cython.bint = valid is not None
     most: cython.bint = largest
     i: cython.Py_ssize_t
     j: cython.longlong
+    number: cython.longlong
     best: cython.longlong
+    cell: cython.longlong
+    better: cython.bint
     nan: cython.bint
     value: cython.double
-    n: cython.Py_ssize_t = len(begins)
+    n: cython.Py_ssize_t = b.shape[0]
     with cython.nogil:
         for i in range(n):
+            number = e[i] - b[i]
             best = -1
             nan = False
             value = 0.0
             for j in range(b[i], e[i]):
                 if some and not v[j]:
+                    number -= 1
                     continue
                 if best < 0 or (x[j] > value if most else x[j] < value) or (nan and x[j] == x[j]):
                     best = j
                     value = x[j]
                     nan = value != value  # noqa: PLR0124
-            r[i] = best
-    return rows
+            if best < 0:
+                continue
+            cell = c[i]
+            if counting:
+                m[cell] += number
+            value += 0.0
+            if not s[cell]:
+                better = True
+            elif value == cv[cell] or (nan and cv[cell] != cv[cell]):
+                better = t[best] < ct[cell]
+            elif nan or cv[cell] != cv[cell]:
+                better = not nan
+            else:
+                better = value > cv[cell] if most else value < cv[cell]
+            if better:
+                s[cell] = 1
+                cv[cell] = value
+                ct[cell] = t[best]
 
 
 def extreme_integers(
+    cells: npt.NDArray[np.int64],
     values: npt.NDArray[np.int64],
     valid: npt.NDArray[np.bool_] | None,
+    times: npt.NDArray[np.int64],
     begins: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
+    unsigned: bool,
     largest: bool,
-) -> npt.NDArray[np.int64]:
-    """The row of the smallest (`largest`: largest) key of each slice, the first of equal ones: int64[slices].
+    counts: npt.NDArray[np.int64] | None,
+    seen: npt.NDArray[np.bool_],
+    cell_keys: npt.NDArray[np.int64],
+    cell_times: npt.NDArray[np.int64],
+) -> None:
+    """Keep per cell the key of the smallest (`largest`: largest) valid value and, of equal ones, the earliest time.
 
-    -1 where the slice has no valid value. Raises ValueError on slices outside.
+    An int64 is its own key; `unsigned`: `values` is a view of uint64, their keys have the highest bit flipped and
+    sort as they do. Everything else as `extreme_floats`.
     """
-    _check_slices(len(values), begins, ends)
-    rows = np.empty(len(begins), dtype=np.int64)
+    c: cython.const[cython.longlong][::1] = memoryview(cells)
     x: cython.const[cython.longlong][::1] = memoryview(values)
     v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(values)))
     b: cython.const[cython.longlong][::1] = memoryview(begins)
     e: cython.const[cython.longlong][::1] = memoryview(ends)
-    r: cython.longlong[::1] = memoryview(rows)
+    t: cython.const[cython.longlong][::1] = memoryview(times)
+    s: cython.uchar[::1] = memoryview(seen.view(np.uint8))
+    ck: cython.longlong[::1] = memoryview(cell_keys)
+    ct: cython.longlong[::1] = memoryview(cell_times)
+    _check_slices(x.shape[0], b, e)
+    _check_cells(c, b.shape[0], s.shape[0])
+    if t.shape[0] != x.shape[0] or ck.shape[0] != s.shape[0] or ct.shape[0] != s.shape[0]:
+        raise ValueError("keys and times must be as many as their rows and cells")
+    m: cython.longlong[::1] = memoryview(_check_counts(counts, s.shape[0]))
+    counting: cython.bint = counts is not None
     some: cython.bint = valid is not None
     most: cython.bint = largest
+    flip: cython.longlong = LEAST if unsigned else 0
     i: cython.Py_ssize_t
     j: cython.longlong
+    number: cython.longlong
     best: cython.longlong
-    value: cython.longlong
-    n: cython.Py_ssize_t = len(begins)
+    cell: cython.longlong
+    key: cython.longlong
+    better: cython.bint
+    n: cython.Py_ssize_t = b.shape[0]
     with cython.nogil:
         for i in range(n):
+            number = e[i] - b[i]
             best = -1
-            value = 0
+            key = 0
+            for j in range(b[i], e[i]):
+                if some and not v[j]:
+                    number -= 1
+                    continue
+                if best < 0 or ((x[j] ^ flip) > key if most else (x[j] ^ flip) < key):
+                    best = j
+                    key = x[j] ^ flip
+            if best < 0:
+                continue
+            cell = c[i]
+            if counting:
+                m[cell] += number
+            if not s[cell]:
+                better = True
+            elif key == ck[cell]:
+                better = t[best] < ct[cell]
+            else:
+                better = key > ck[cell] if most else key < ck[cell]
+            if better:
+                s[cell] = 1
+                ck[cell] = key
+                ct[cell] = t[best]
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _key(word: cython.longlong, order: cython.int) -> cython.longlong:
+    """A number that sorts as the value whose bits are `word`; of floats, every NaN is one and below the others."""
+    if order == _SIGNED:
+        return word
+    if order == _UNSIGNED:
+        return word ^ LEAST
+    if (word & GREATEST) > INFINITY_BITS:
+        return LEAST
+    return word ^ ((word >> 63) & GREATEST)
+
+
+def edges(
+    cells: npt.NDArray[np.int64],
+    values: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.bool_] | None,
+    times: npt.NDArray[np.int64],
+    begins: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    order: int,
+    last: bool,
+    counts: npt.NDArray[np.int64] | None,
+    seen: npt.NDArray[np.bool_],
+    cell_keys: npt.NDArray[np.int64],
+    cell_times: npt.NDArray[np.int64],
+) -> None:
+    """Keep per cell the key of the first (`last`: last) valid value and, of those at one time, the largest.
+
+    `values` is a view of what `order` says; keys sort as the values do: negative zero is below zero; NaN, whose
+    sign and payload are lost, below everything. Values between are not looked at: a slice that has any counts 1.
+    Everything else as `extreme_integers`.
+    """
+    c: cython.const[cython.longlong][::1] = memoryview(cells)
+    x: cython.const[cython.longlong][::1] = memoryview(values)
+    v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(values)))
+    b: cython.const[cython.longlong][::1] = memoryview(begins)
+    e: cython.const[cython.longlong][::1] = memoryview(ends)
+    t: cython.const[cython.longlong][::1] = memoryview(times)
+    s: cython.uchar[::1] = memoryview(seen.view(np.uint8))
+    ck: cython.longlong[::1] = memoryview(cell_keys)
+    ct: cython.longlong[::1] = memoryview(cell_times)
+    _check_slices(x.shape[0], b, e)
+    _check_cells(c, b.shape[0], s.shape[0])
+    if t.shape[0] != x.shape[0] or ck.shape[0] != s.shape[0] or ct.shape[0] != s.shape[0]:
+        raise ValueError("keys and times must be as many as their rows and cells")
+    m: cython.longlong[::1] = memoryview(_check_counts(counts, s.shape[0]))
+    counting: cython.bint = counts is not None
+    some: cython.bint = valid is not None
+    kind: cython.int = order
+    backwards: cython.bint = last
+    i: cython.Py_ssize_t
+    j: cython.longlong
+    cell: cython.longlong
+    key: cython.longlong
+    better: cython.bint
+    n: cython.Py_ssize_t = b.shape[0]
+    with cython.nogil:
+        for i in range(n):
+            if backwards:
+                j = e[i] - 1
+                while some and j >= b[i] and not v[j]:
+                    j -= 1
+            else:
+                j = b[i]
+                while some and j < e[i] and not v[j]:
+                    j += 1
+            if j < b[i] or j >= e[i]:
+                continue
+            cell = c[i]
+            key = _key(x[j], kind)
+            if counting:
+                m[cell] += 1
+            if not s[cell]:
+                better = True
+            elif t[j] == ct[cell]:
+                better = key > ck[cell]
+            else:
+                better = t[j] > ct[cell] if backwards else t[j] < ct[cell]
+            if better:
+                s[cell] = 1
+                ck[cell] = key
+                ct[cell] = t[j]
+
+
+def moments(
+    cells: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    valid: npt.NDArray[np.bool_] | None,
+    begins: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64] | None,
+    cell_counts: npt.NDArray[np.int64],
+    cell_means: npt.NDArray[np.float64],
+    cell_squares: npt.NDArray[np.float64],
+) -> None:
+    """Merge count, mean and sum of squared differences from it of the valid values.
+
+    Of each slice the mean is found first, then the differences; slices merge as Chan, Golub and LeVeque (1979)
+    do. The last three arrays are changed. Raises ValueError on slices or cells outside.
+    """
+    c: cython.const[cython.longlong][::1] = memoryview(cells)
+    x: cython.const[cython.double][::1] = memoryview(values)
+    v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(values)))
+    b: cython.const[cython.longlong][::1] = memoryview(begins)
+    e: cython.const[cython.longlong][::1] = memoryview(ends)
+    cx: cython.longlong[::1] = memoryview(cell_counts)
+    cm: cython.double[::1] = memoryview(cell_means)
+    cq: cython.double[::1] = memoryview(cell_squares)
+    _check_slices(x.shape[0], b, e)
+    _check_cells(c, b.shape[0], cx.shape[0])
+    if cm.shape[0] != cx.shape[0] or cq.shape[0] != cx.shape[0]:
+        raise ValueError("means and squares must be as many as their counts")
+    m: cython.longlong[::1] = memoryview(_check_counts(counts, cx.shape[0]))
+    counting: cython.bint = counts is not None
+    some: cython.bint = valid is not None
+    i: cython.Py_ssize_t
+    j: cython.longlong
+    cell: cython.longlong
+    number: cython.longlong
+    total: cython.longlong
+    mean: cython.double
+    squares: cython.double
+    delta: cython.double
+    share: cython.double
+    n: cython.Py_ssize_t = b.shape[0]
+    with cython.nogil:
+        for i in range(n):
+            number = 0
+            mean = 0.0
+            # A running mean, not a sum: the sum of large values might overflow.
             for j in range(b[i], e[i]):
                 if some and not v[j]:
                     continue
-                if best < 0 or (x[j] > value if most else x[j] < value):
-                    best = j
-                    value = x[j]
-            r[i] = best
-    return rows
+                number += 1
+                mean += x[j] / number - mean / number
+            if number == 0:
+                continue
+            squares = 0.0
+            for j in range(b[i], e[i]):
+                if some and not v[j]:
+                    continue
+                squares += (x[j] - mean) * (x[j] - mean)
+            cell = c[i]
+            if counting:
+                m[cell] += number
+            if cx[cell] == 0:
+                cx[cell] = number
+                cm[cell] = mean
+                cq[cell] = squares
+                continue
+            total = cx[cell] + number
+            share = cython.cast(cython.double, number) / cython.cast(cython.double, total)
+            delta = mean - cm[cell]
+            cq[cell] += squares + delta * delta * (share * cython.cast(cython.double, cx[cell]))
+            cm[cell] += delta * share
+            cx[cell] = total
 
 
 def edge_rows(
@@ -452,17 +767,17 @@ def edge_rows(
 ) -> npt.NDArray[np.int64]:
     """The first (`last`: last) valid row of each slice, -1 where there is none: int64[slices].
 
-    Raises ValueError on slices outside `valid`.
+    For values that no cell here can hold. Raises ValueError on slices outside `valid`.
     """
     if valid is None:
         rows = ends - 1 if last else begins.copy()
         rows[begins >= ends] = -1
         return rows
-    _check_slices(len(valid), begins, ends)
     rows = np.empty(len(begins), dtype=np.int64)
     v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(valid)))
     b: cython.const[cython.longlong][::1] = memoryview(begins)
     e: cython.const[cython.longlong][::1] = memoryview(ends)
+    _check_slices(v.shape[0], b, e)
     r: cython.longlong[::1] = memoryview(rows)
     backwards: cython.bint = last
     i: cython.Py_ssize_t
@@ -486,54 +801,7 @@ def edge_rows(
     return rows
 
 
-def moments(
-    values: npt.NDArray[np.float64],
-    valid: npt.NDArray[np.bool_] | None,
-    begins: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and sum of squared differences from it over each slice: two float64[slices], 0 without values.
-
-    The mean is found first, then the differences. Raises ValueError on slices outside.
-    """
-    _check_slices(len(values), begins, ends)
-    means = np.zeros(len(begins), dtype=np.float64)
-    squares = np.zeros(len(begins), dtype=np.float64)
-    x: cython.const[cython.double][::1] = memoryview(values)
-    v: cython.const[cython.uchar][::1] = memoryview(_validity(valid, len(values)))
-    b: cython.const[cython.longlong][::1] = memoryview(begins)
-    e: cython.const[cython.longlong][::1] = memoryview(ends)
-    m: cython.double[::1] = memoryview(means)
-    q: cython.double[::1] = memoryview(squares)
-    some: cython.bint = valid is not None
-    i: cython.Py_ssize_t
-    j: cython.longlong
-    count: cython.longlong
-    mean: cython.double
-    total: cython.double
-    n: cython.Py_ssize_t = len(begins)
-    with cython.nogil:
-        for i in range(n):
-            count = 0
-            mean = 0.0
-            # A running mean, not a sum: the sum of large values might overflow.
-            for j in range(b[i], e[i]):
-                if some and not v[j]:
-                    continue
-                count += 1
-                mean += x[j] / count - mean / count
-            total = 0.0
-            if count:
-                for j in range(b[i], e[i]):
-                    if some and not v[j]:
-                        continue
-                    total += (x[j] - mean) * (x[j] - mean)
-            m[i] = mean
-            q[i] = total
-    return means, squares
-
-
-# -- merging partial results into cells
+# -- cells, and what is known already
 
 
 def find_cells(
@@ -595,10 +863,10 @@ def find_cells(
 
 def add_counts(cells: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> None:
     """``total[cells[i]] += counts[i]``. Raises ValueError on a cell that is not there."""
-    _check_cells(cells, len(counts), len(total))
     c: cython.const[cython.longlong][::1] = memoryview(cells)
     x: cython.const[cython.longlong][::1] = memoryview(counts)
     t: cython.longlong[::1] = memoryview(total)
+    _check_cells(c, x.shape[0], t.shape[0])
     i: cython.Py_ssize_t
     n: cython.Py_ssize_t = len(counts)
     with cython.nogil:
@@ -608,10 +876,10 @@ def add_counts(cells: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], tota
 
 def add_floats(cells: npt.NDArray[np.int64], sums: npt.NDArray[np.float64], total: npt.NDArray[np.float64]) -> None:
     """``total[cells[i]] += sums[i]``. Raises ValueError on a cell that is not there."""
-    _check_cells(cells, len(sums), len(total))
     c: cython.const[cython.longlong][::1] = memoryview(cells)
     x: cython.const[cython.double][::1] = memoryview(sums)
     t: cython.double[::1] = memoryview(total)
+    _check_cells(c, x.shape[0], t.shape[0])
     i: cython.Py_ssize_t
     n: cython.Py_ssize_t = len(sums)
     with cython.nogil:
@@ -621,135 +889,13 @@ def add_floats(cells: npt.NDArray[np.int64], sums: npt.NDArray[np.float64], tota
 
 def add_integers(cells: npt.NDArray[np.int64], sums: npt.NDArray[np.uint64], total: npt.NDArray[np.uint64]) -> None:
     """``total[cells[i]] += sums[i]`` modulo 2**64. Raises ValueError on a cell that is not there."""
-    _check_cells(cells, len(sums), len(total))
     c: cython.const[cython.longlong][::1] = memoryview(cells)
     x: cython.const[cython.ulonglong][::1] = memoryview(sums)
     t: cython.ulonglong[::1] = memoryview(total)
+    _check_cells(c, x.shape[0], t.shape[0])
     i: cython.Py_ssize_t
     mask: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
     n: cython.Py_ssize_t = len(sums)
     with cython.nogil:
         for i in range(n):
             t[c[i]] = (t[c[i]] + x[i]) & mask
-
-
-def merge_extremes(
-    cells: npt.NDArray[np.int64],
-    keys: npt.NDArray[np.int64],
-    times: npt.NDArray[np.int64],
-    largest: bool,
-    seen: npt.NDArray[np.bool_],
-    cell_keys: npt.NDArray[np.int64],
-    cell_times: npt.NDArray[np.int64],
-) -> None:
-    """Keep per cell the smallest (`largest`: largest) key and, of equal ones, the earliest time.
-
-    `seen` tells which cells hold a key; it, `cell_keys` and `cell_times` are changed. Raises ValueError on a
-    cell that is not there.
-    """
-    _merge(cells, keys, times, 1 if largest else -1, 0, seen, cell_keys, cell_times)
-
-
-def merge_edges(
-    cells: npt.NDArray[np.int64],
-    keys: npt.NDArray[np.int64],
-    times: npt.NDArray[np.int64],
-    last: bool,
-    seen: npt.NDArray[np.bool_],
-    cell_keys: npt.NDArray[np.int64],
-    cell_times: npt.NDArray[np.int64],
-) -> None:
-    """Keep per cell the first (`last`: last) time and, of equal ones, the larger key.
-
-    Everything else as `merge_extremes`.
-    """
-    _merge(cells, keys, times, 0, 1 if last else -1, seen, cell_keys, cell_times)
-
-
-def _merge(
-    cells: npt.NDArray[np.int64],
-    keys: npt.NDArray[np.int64],
-    times: npt.NDArray[np.int64],
-    by_key: int,
-    by_time: int,
-    seen: npt.NDArray[np.bool_],
-    cell_keys: npt.NDArray[np.int64],
-    cell_times: npt.NDArray[np.int64],
-) -> None:
-    _check_cells(cells, len(keys), len(seen))
-    if len(times) != len(keys) or len(cell_keys) != len(seen) or len(cell_times) != len(seen):
-        raise ValueError("keys and times must be as many as their cells")
-    c: cython.const[cython.longlong][::1] = memoryview(cells)
-    k: cython.const[cython.longlong][::1] = memoryview(keys)
-    t: cython.const[cython.longlong][::1] = memoryview(times)
-    s: cython.uchar[::1] = memoryview(seen.view(np.uint8))
-    ck: cython.longlong[::1] = memoryview(cell_keys)
-    ct: cython.longlong[::1] = memoryview(cell_times)
-    key_sign: cython.int = by_key
-    time_sign: cython.int = by_time
-    i: cython.Py_ssize_t
-    cell: cython.longlong
-    better: cython.bint
-    n: cython.Py_ssize_t = len(keys)
-    with cython.nogil:
-        for i in range(n):
-            cell = c[i]
-            if not s[cell]:
-                better = True
-            elif key_sign != 0:
-                better = t[i] < ct[cell] if k[i] == ck[cell] else (k[i] > ck[cell]) == (key_sign > 0)
-            elif t[i] == ct[cell]:
-                better = k[i] > ck[cell]
-            else:
-                better = (t[i] > ct[cell]) == (time_sign > 0)
-            if better:
-                s[cell] = 1
-                ck[cell] = k[i]
-                ct[cell] = t[i]
-
-
-def merge_moments(
-    cells: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
-    means: npt.NDArray[np.float64],
-    squares: npt.NDArray[np.float64],
-    cell_counts: npt.NDArray[np.int64],
-    cell_means: npt.NDArray[np.float64],
-    cell_squares: npt.NDArray[np.float64],
-) -> None:
-    """Merge counts, means and sums of squared differences as Chan, Golub and LeVeque (1979) do.
-
-    The last three arrays are changed. Raises ValueError on a cell that is not there.
-    """
-    _check_cells(cells, len(counts), len(cell_counts))
-    if not (len(means) == len(squares) == len(counts) and len(cell_means) == len(cell_squares) == len(cell_counts)):
-        raise ValueError("means and squares must be as many as their counts")
-    c: cython.const[cython.longlong][::1] = memoryview(cells)
-    x: cython.const[cython.longlong][::1] = memoryview(counts)
-    m: cython.const[cython.double][::1] = memoryview(means)
-    q: cython.const[cython.double][::1] = memoryview(squares)
-    cx: cython.longlong[::1] = memoryview(cell_counts)
-    cm: cython.double[::1] = memoryview(cell_means)
-    cq: cython.double[::1] = memoryview(cell_squares)
-    i: cython.Py_ssize_t
-    cell: cython.longlong
-    total: cython.longlong
-    delta: cython.double
-    share: cython.double
-    n: cython.Py_ssize_t = len(counts)
-    with cython.nogil:
-        for i in range(n):
-            if x[i] == 0:
-                continue
-            cell = c[i]
-            if cx[cell] == 0:
-                cx[cell] = x[i]
-                cm[cell] = m[i]
-                cq[cell] = q[i]
-                continue
-            total = cx[cell] + x[i]
-            share = cython.cast(cython.double, x[i]) / cython.cast(cython.double, total)
-            delta = m[i] - cm[cell]
-            cq[cell] += q[i] + delta * delta * (share * cython.cast(cython.double, cx[cell]))
-            cm[cell] += delta * share
-            cx[cell] = total
