@@ -344,8 +344,11 @@ class Meaning:
                 picked = next(p for p in values if p[3][call.field.name] == numbers[-1])
                 if len(node.calls) == 1 and node.window is None:
                     time = picked[2]
+                known = {**picked[1], **picked[3]}
                 for label, ref in node.companions:
-                    row[label] = {**picked[1], **picked[3]}.get(ref.name)
+                    # A name that means nothing is no column for the query around this one: a tag of that name is.
+                    if ref.name in known or not nested(node.input):
+                        row[label] = known.get(ref.name)
         return [(time, row)] if any(row[call.label] is not None for call in node.calls) else []
 
     def sums(self, rows: list[tuple[int, dict[str, Any]]], calls: Any) -> list[tuple[int, dict[str, Any]]]:
