@@ -41,8 +41,8 @@ from rusts.query.plan import (
 from tests.support.model_store import ModelStore, batch_of, python_values
 
 PROOF = bool(os.environ.get("RUSTS_PROOF"))
-# The proof draws new cases each time. Of some ten thousand one has rows of several groups at one time of which it is not
-# settled how two transformations side by side line up; a test that all depend on does not draw lots for that.
+# The proof draws new cases each time. One of some ten thousand has rows of several groups at one time, and how two
+# transformations line up on them is not settled; a test that all depend on does not draw lots for that.
 SEED = int(os.environ.get("RUSTS_SEED", random.SystemRandom().randrange(1 << 32) if PROOF else 20_260_601))
 CASES = 10_000 if PROOF else 600
 HOSTS = ("", "a", "b")
